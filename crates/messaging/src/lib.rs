@@ -1,0 +1,1 @@
+//! RabbitMQ for payrelay's services: connection, topology, publisher, consumer runtime.

@@ -1,0 +1,1 @@
+//! The payrelay command: dev, demo, merchants, trace, audit.

@@ -1,0 +1,1 @@
+//! The order service: marks orders paid by the events of pay orders.

@@ -1,0 +1,1 @@
+//! The shell of a service: typed configuration, telemetry, health, admin listener, shutdown.

@@ -1,0 +1,1 @@
+//! PostgreSQL for payrelay's services: pool, migrations, micro-batching, partitions, leadership.

@@ -1,0 +1,1 @@
+//! Black-box scenarios and fault tests with the real binaries.
