@@ -1,0 +1,175 @@
+//! The numbers and names by which merchants, orders, pay orders, channel accounts and events are known.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The longest identifier, in bytes.
+const MAX_LENGTH: usize = 64;
+
+/// A text that is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{what}: expected 1 to {MAX_LENGTH} letters, digits or any of `-_.:@`, got {got}")]
+pub struct InvalidIdentifier {
+    what: &'static str,
+    got: String,
+}
+
+impl InvalidIdentifier {
+    fn new(what: &'static str, got: &str) -> Self {
+        let got = if got.len() <= MAX_LENGTH {
+            format!("{got:?}")
+        } else {
+            format!("{} bytes", got.len())
+        };
+        Self { what, got }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    (1..=MAX_LENGTH).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte))
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes 1 to 64 ASCII letters, digits, `-`, `_`, `.`, `:` or `@`.
+            pub fn parse(text: impl Into<String>) -> Result<Self, InvalidIdentifier> {
+                let text = text.into();
+                if is_identifier(&text) { Ok(Self(text)) } else { Err(InvalidIdentifier::new($what, &text)) }
+            }
+
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidIdentifier;
+
+            fn from_str(text: &str) -> Result<Self, InvalidIdentifier> {
+                Self::parse(text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+identifier!(
+    /// A merchant of the pipeline.
+    MerchantId,
+    "merchant_id"
+);
+identifier!(
+    /// A merchant's own number of an order; unique per merchant.
+    OrderNo,
+    "order_no"
+);
+identifier!(
+    /// The number of one attempt to pay an order; unique over all merchants.
+    PayOrderNo,
+    "pay_order_no"
+);
+identifier!(
+    /// The name of a channel account in the channels file, or `balance`.
+    ChannelAccount,
+    "channel"
+);
+
+impl PayOrderNo {
+    /// A new number, `P` and 32 hexadecimal digits, that sorts by the time of its making.
+    pub fn generate() -> Self {
+        Self(format!("P{:X}", Uuid::now_v7().simple()))
+    }
+}
+
+impl ChannelAccount {
+    /// The name that stands for paying from a user's balance.
+    pub const BALANCE: &'static str = "balance";
+
+    /// Whether the money comes from a user's balance and never passes a channel.
+    pub fn is_balance(&self) -> bool {
+        self.0 == Self::BALANCE
+    }
+}
+
+/// The identity of one event: a UUID, version 7 for our own. Also its `message_id` and `CloudEvents` id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// A new id that sorts by the time of its making.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_numbers_that_merchants_use() {
+        for text in ["10001", "P202601010001", "2026-01-01_A.b:c@d", "-1"] {
+            assert_eq!(OrderNo::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_what_could_break_a_log_a_url_or_a_key() {
+        for text in ["", " ", "a b", "a/b", "a\nb", "é", "a'b", "%41", &"x".repeat(65)] {
+            assert!(OrderNo::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_what_was_expected_and_what_came() {
+        let error = MerchantId::parse("a b").unwrap_err().to_string();
+        assert!(
+            error.contains("merchant_id") && error.contains("\"a b\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn generated_numbers_are_valid_and_differ() {
+        let (first, second) = (PayOrderNo::generate(), PayOrderNo::generate());
+        assert_eq!(PayOrderNo::parse(first.as_str()).unwrap(), first);
+        assert_ne!(first, second);
+    }
+}

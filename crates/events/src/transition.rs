@@ -1,0 +1,187 @@
+//! The transition table of pay orders, as one pure function.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventType, Fact, FactKind, PayOrder, Status};
+
+/// What a fact means for a pay order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The pay order moves on, in one step or in two (a refund that arrives before its success brings the success along).
+    Applied(Vec<Step>),
+    /// The fact is known already, or older than what is known: nothing changes.
+    Duplicate,
+    /// The fact cannot be true together with what is known: nothing changes, somebody must look.
+    Contradiction(ContradictionReason),
+}
+
+/// One transition: the pay order after it, and what is told to the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The pay order after the transition, its version grown by one.
+    pub order: PayOrder,
+    /// The event of the transition; `None` for one that concerns nobody else.
+    pub event: Option<EventType>,
+}
+
+/// Why a fact contradicts a pay order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContradictionReason {
+    /// Another channel account speaks than the one that the pay order was given to.
+    AccountMismatch,
+    /// Another currency.
+    CurrencyMismatch,
+    /// Another amount, or none where one is needed.
+    AmountMismatch,
+    /// More was refunded than was paid.
+    RefundExceedsTotal,
+    /// Paid or refunded, though it had been closed.
+    SuccessAfterClose,
+    /// Paid again, under another trade number of the channel.
+    SecondTrade,
+    /// A verified callback names a pay order that does not exist.
+    UnknownPayOrder,
+}
+
+impl ContradictionReason {
+    /// The name used in JSON, metrics and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountMismatch => "account_mismatch",
+            Self::CurrencyMismatch => "currency_mismatch",
+            Self::AmountMismatch => "amount_mismatch",
+            Self::RefundExceedsTotal => "refund_exceeds_total",
+            Self::SuccessAfterClose => "success_after_close",
+            Self::SecondTrade => "second_trade",
+            Self::UnknownPayOrder => "unknown_pay_order",
+        }
+    }
+}
+
+impl fmt::Display for ContradictionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Decides what `fact` does to `order`. Every change of a status anywhere goes through here.
+///
+/// Whichever fact comes first wins; the same fact again changes nothing. The caller holds the lock on the row.
+pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
+    if let Some(reason) = mismatch(order, fact) {
+        return Verdict::Contradiction(reason);
+    }
+    match fact.kind {
+        FactKind::Submitted => match order.status {
+            Status::NotCommit => applied([step(order, |next| next.status = Status::WaitBuyerPay, None)]),
+            _ => Verdict::Duplicate,
+        },
+        FactKind::Succeeded { .. } => match order.status {
+            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => applied([pay(order, fact)]),
+            Status::TradeClosed => Verdict::Contradiction(ContradictionReason::SuccessAfterClose),
+            Status::TradeSuccess | Status::PartiallyRefunded | Status::TradeRefunded => Verdict::Duplicate,
+        },
+        FactKind::Failed => match order.status {
+            Status::NotCommit | Status::WaitBuyerPay => applied([step(
+                order,
+                |next| next.status = Status::TradeFailed,
+                Some(EventType::Failed),
+            )]),
+            _ => Verdict::Duplicate,
+        },
+        FactKind::Closed => match order.status {
+            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => applied([step(
+                order,
+                |next| next.status = Status::TradeClosed,
+                Some(EventType::Closed),
+            )]),
+            _ => Verdict::Duplicate,
+        },
+        FactKind::Refunded { refunded_minor, .. } => match order.status {
+            Status::TradeClosed => Verdict::Contradiction(ContradictionReason::SuccessAfterClose),
+            _ if refunded_minor <= order.refunded_minor => Verdict::Duplicate,
+            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => {
+                let paid = pay(order, fact);
+                let refunded = refund(&paid.order, refunded_minor);
+                applied([paid, refunded])
+            }
+            Status::TradeSuccess | Status::PartiallyRefunded | Status::TradeRefunded => {
+                applied([refund(order, refunded_minor)])
+            }
+        },
+    }
+}
+
+/// The contradiction that holds whatever the status: the fact speaks of other money, or of another trade.
+fn mismatch(order: &PayOrder, fact: &Fact) -> Option<ContradictionReason> {
+    if fact
+        .account
+        .as_ref()
+        .is_some_and(|account| *account != order.channel)
+    {
+        return Some(ContradictionReason::AccountMismatch);
+    }
+    let moves_money = matches!(fact.kind, FactKind::Succeeded { .. } | FactKind::Refunded { .. });
+    match fact.amount {
+        Some(amount) if amount.currency != order.amount.currency => {
+            return Some(ContradictionReason::CurrencyMismatch);
+        }
+        Some(amount) if amount != order.amount => return Some(ContradictionReason::AmountMismatch),
+        None if moves_money => return Some(ContradictionReason::AmountMismatch),
+        _ => {}
+    }
+    if let FactKind::Refunded { refunded_minor, .. } = fact.kind
+        && refunded_minor > order.amount.amount_minor
+    {
+        return Some(ContradictionReason::RefundExceedsTotal);
+    }
+    let other_trade = match (&order.channel_trade_no, &fact.channel_trade_no) {
+        (Some(known), Some(stated)) => known != stated,
+        _ => false,
+    };
+    (moves_money && order.status.is_paid() && other_trade).then_some(ContradictionReason::SecondTrade)
+}
+
+fn applied<const N: usize>(steps: [Step; N]) -> Verdict {
+    Verdict::Applied(steps.into())
+}
+
+fn step(order: &PayOrder, change: impl FnOnce(&mut PayOrder), event: Option<EventType>) -> Step {
+    let mut next = order.clone();
+    next.version += 1;
+    change(&mut next);
+    Step { order: next, event }
+}
+
+fn pay(order: &PayOrder, fact: &Fact) -> Step {
+    let paid_at = match fact.kind {
+        FactKind::Succeeded { paid_at } => Some(paid_at),
+        // The refund tells that it was paid, not when: no later than it was refunded.
+        FactKind::Refunded { refunded_at, .. } => Some(refunded_at),
+        FactKind::Submitted | FactKind::Failed | FactKind::Closed => None,
+    };
+    let pay = |next: &mut PayOrder| {
+        next.status = Status::TradeSuccess;
+        next.channel_trade_no.clone_from(&fact.channel_trade_no);
+        next.paid_at = paid_at;
+    };
+    step(order, pay, Some(EventType::Success))
+}
+
+fn refund(order: &PayOrder, refunded_minor: i64) -> Step {
+    let refund = |next: &mut PayOrder| {
+        next.refunded_minor = refunded_minor;
+        next.status = if refunded_minor == order.amount.amount_minor {
+            Status::TradeRefunded
+        } else {
+            Status::PartiallyRefunded
+        };
+    };
+    step(order, refund, Some(EventType::Refunded))
+}
+
+#[cfg(test)]
+mod tests;
