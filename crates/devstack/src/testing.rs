@@ -1,0 +1,219 @@
+//! What tests need: one pair of servers for all, and a database and a vhost for each.
+//!
+//! `cargo xtask test` starts one stack for all test programs and names it in the environment. A single `cargo test` without
+//! it works as well: each test program then starts the servers that it uses, when it first uses them.
+
+use std::env;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::http::{Management, number, segment};
+use crate::process::run;
+use crate::watchdog::unique_name;
+use crate::{Error, Stack, StackOptions, installed};
+
+/// Names the URL of the test servers' database, as a user who may create databases.
+pub const DATABASE_URL_VARIABLE: &str = "PAYRELAY_TEST_DATABASE_URL";
+/// Names the URL of the test broker, as the user `guest`.
+pub const AMQP_URL_VARIABLE: &str = "PAYRELAY_TEST_AMQP_URL";
+/// Names the URL of the test broker's management API.
+pub const MANAGEMENT_URL_VARIABLE: &str = "PAYRELAY_TEST_RABBITMQ_MANAGEMENT_URL";
+
+/// Where the shared test servers are.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// A database of a user who may create databases.
+    pub database_url: String,
+    /// The vhost `/` of the user `guest`.
+    pub amqp_url: String,
+    /// `http://host:port`
+    pub management_url: String,
+}
+
+/// The servers that all tests share. Nobody may stop them: for that, start a [`Stack`].
+///
+/// # Panics
+/// When they do not start; the message says what to do.
+pub fn servers() -> Servers {
+    let Broker {
+        amqp_url,
+        management_url,
+    } = broker();
+    Servers {
+        database_url: database_url().to_owned(),
+        amqp_url: amqp_url.clone(),
+        management_url: management_url.clone(),
+    }
+}
+
+/// A fresh, empty database on the shared server, dropped when this is.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    url: String,
+}
+
+impl Database {
+    /// Creates the database.
+    ///
+    /// # Panics
+    /// When it cannot be created; the message says what to do.
+    pub fn create() -> Self {
+        let server = database_url();
+        let name = format!("test_{}", unique_name().replace('-', "_"));
+        let created = psql(&format!("CREATE DATABASE {name}"));
+        created.unwrap_or_else(|error| panic!("a database for a test: {error}"));
+        let base = server.rsplit_once('/').map_or(server, |(base, _)| base);
+        Self {
+            url: format!("{base}/{name}"),
+            name,
+        }
+    }
+
+    /// The URL to connect to.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The name: `test_…`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What stays behind goes with the server.
+        let _ = psql(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// A fresh, empty vhost on the shared broker, deleted when this is dropped.
+#[derive(Debug)]
+pub struct Vhost {
+    name: String,
+    amqp_url: String,
+    management: Management,
+}
+
+impl Vhost {
+    /// Creates the vhost, with all permissions for `guest`.
+    ///
+    /// # Panics
+    /// When it cannot be created; the message says what to do.
+    pub fn create() -> Self {
+        Self::try_create().unwrap_or_else(|error| panic!("a vhost for a test: {error}"))
+    }
+
+    fn try_create() -> Result<Self, Error> {
+        let Broker {
+            amqp_url,
+            management_url,
+        } = broker();
+        let management = Management::new(management_url)?;
+        let name = format!("test-{}", unique_name());
+        management.request("PUT", &format!("/api/vhosts/{name}"), "{}")?;
+        let all = r#"{"configure":".*","write":".*","read":".*"}"#;
+        management.request("PUT", &format!("/api/permissions/{name}/guest"), all)?;
+        let base = amqp_url
+            .rsplit_once('/')
+            .map_or(amqp_url.as_str(), |(base, _)| base);
+        Ok(Self {
+            amqp_url: format!("{base}/{name}"),
+            name,
+            management,
+        })
+    }
+
+    /// The URL to connect to.
+    pub fn amqp_url(&self) -> &str {
+        &self.amqp_url
+    }
+
+    /// The name: `test-…`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many messages the queue holds, ready or delivered and not yet acknowledged; half a second behind. `None` while
+    /// the queue does not exist or its first figures are still to come.
+    ///
+    /// # Panics
+    /// When the broker does not answer.
+    pub fn queue_depth(&self, queue: &str) -> Option<u64> {
+        let path = format!("/api/queues/{}/{}", self.name, segment(queue));
+        let answer = self.management.request("GET", &path, "");
+        number(
+            &answer.unwrap_or_else(|error| panic!("the depth of {queue}: {error}"))?,
+            "messages",
+        )
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        // What stays behind goes with the broker.
+        let _ = self
+            .management
+            .request("DELETE", &format!("/api/vhosts/{}", self.name), "");
+    }
+}
+
+#[derive(Debug)]
+struct Broker {
+    amqp_url: String,
+    management_url: String,
+}
+
+fn database_url() -> &'static str {
+    static STACK: OnceLock<Stack> = OnceLock::new();
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        env::var(DATABASE_URL_VARIABLE)
+            .unwrap_or_else(|_| STACK.get_or_init(|| start(true, false)).postgres().database_url())
+    })
+}
+
+fn broker() -> &'static Broker {
+    static STACK: OnceLock<Stack> = OnceLock::new();
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(
+        || match (env::var(AMQP_URL_VARIABLE), env::var(MANAGEMENT_URL_VARIABLE)) {
+            (Ok(amqp_url), Ok(management_url)) => Broker {
+                amqp_url,
+                management_url,
+            },
+            _ => {
+                let rabbitmq = STACK.get_or_init(|| start(false, true)).rabbitmq();
+                Broker {
+                    amqp_url: rabbitmq.amqp_url(),
+                    management_url: rabbitmq.management_url(),
+                }
+            }
+        },
+    )
+}
+
+/// Lives in a static, which is never dropped: the watchdog cleans up when the test program ends.
+fn start(postgres: bool, rabbitmq: bool) -> Stack {
+    Stack::start(&StackOptions {
+        postgres,
+        rabbitmq,
+        durable: false,
+    })
+    .unwrap_or_else(|error| panic!("servers for tests: {error}"))
+}
+
+fn psql(statement: &str) -> Result<String, Error> {
+    let mut psql = Command::new(installed::postgres()?.program("psql"));
+    psql.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--dbname",
+        database_url(),
+        "--command",
+        statement,
+    ]);
+    run(&mut psql, statement)
+}
