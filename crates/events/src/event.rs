@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-use crate::{ChannelAccount, EventId, MerchantId, Money, OrderNo, PayOrder, PayOrderNo, Status};
+use crate::{EventId, MerchantId, OrderNo, PayOrder, PayOrderNo, Status};
 
 /// What happened to a pay order. Its name is the routing key, the AMQP `type` and the `type` of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -215,15 +215,5 @@ impl PayEvent {
             ));
         }
         Ok(())
-    }
-
-    /// The channel account as text, for those who only report it.
-    pub fn channel(&self) -> &ChannelAccount {
-        &self.order.channel
-    }
-
-    /// The money of the pay order.
-    pub fn amount(&self) -> Money {
-        self.order.amount
     }
 }

@@ -170,7 +170,7 @@ fn identifier<T, E>(
     text: String,
     parse: impl FnOnce(String) -> Result<T, E>,
 ) -> Result<T, InvalidEvent> {
-    let got = format!("{:.80?}", text);
+    let got = format!("{text:.80?}");
     parse(text).map_err(|_| InvalidEvent::new(field, "1 to 64 letters, digits or any of -_.:@", got))
 }
 
