@@ -40,6 +40,8 @@ pub struct Bucket {
     pub event_type: EventType,
     /// Where they stand.
     pub stage: Stage,
+    /// Whether another publisher than the ingress made them: these the ingress never committed.
+    pub upstream: bool,
     /// How many.
     pub count: u64,
     /// The digest of their ids, sixteen hexadecimal digits.
@@ -68,29 +70,35 @@ pub struct Entry {
     pub occurred_at: OffsetDateTime,
     /// Its type.
     pub event_type: EventType,
-    /// Where it stands.
+    /// Where it stands; every service reports an event at one stage only, the furthest.
     pub stage: Stage,
+    /// Whether another publisher than the ingress made it: its `cloudEvents_source` is not [`SOURCE`](crate::SOURCE).
+    pub upstream: bool,
 }
 
 impl Report {
-    /// Sums entries into buckets, sorted by minute, type and stage.
+    /// Sums entries into buckets, sorted by minute, type, stage and origin.
     pub fn new(from: OffsetDateTime, to: OffsetDateTime, entries: impl IntoIterator<Item = Entry>) -> Self {
         let mut sums: BTreeMap<_, (u64, IdSetDigest)> = BTreeMap::new();
         for entry in entries {
             let minute = start_of_minute(entry.occurred_at);
-            let (count, digest) = sums.entry((minute, entry.event_type, entry.stage)).or_default();
+            let (count, digest) = sums
+                .entry((minute, entry.event_type, entry.stage, entry.upstream))
+                .or_default();
             *count += 1;
             digest.add(entry.event_id);
         }
-        let buckets = sums
-            .into_iter()
-            .map(|((minute, event_type, stage), (count, digest))| Bucket {
-                minute,
-                event_type,
-                stage,
-                count,
-                digest: digest.to_hex(),
-            });
+        let buckets =
+            sums.into_iter().map(
+                |((minute, event_type, stage, upstream), (count, digest))| Bucket {
+                    minute,
+                    event_type,
+                    stage,
+                    upstream,
+                    count,
+                    digest: digest.to_hex(),
+                },
+            );
         Self {
             from,
             to,
@@ -126,6 +134,7 @@ mod tests {
             occurred_at,
             event_type: EventType::Success,
             stage,
+            upstream: false,
         };
         let report = Report::new(
             datetime!(2026-01-01 00:00 UTC),

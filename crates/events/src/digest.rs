@@ -14,6 +14,17 @@ impl IdSetDigest {
         self.0 = self.0.wrapping_add(hash(id));
     }
 
+    /// The digest of the union of two sets that have no id in common.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+
+    /// Reads what [`to_hex`](Self::to_hex) wrote; `None` if it is anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+
     /// Sixteen hexadecimal digits.
     pub fn to_hex(self) -> String {
         format!("{:016x}", self.0)
@@ -47,5 +58,9 @@ mod tests {
         let forward: IdSetDigest = ids.iter().copied().collect();
         assert_eq!(forward, ids.iter().rev().copied().collect());
         assert_ne!(forward, ids.iter().skip(1).copied().collect());
+        let (head, tail) = ids.split_at(4);
+        let parts = [head, tail].map(|ids| ids.iter().copied().collect::<IdSetDigest>());
+        assert_eq!(parts[0].union(parts[1]), forward);
+        assert_eq!(IdSetDigest::from_hex(&forward.to_hex()), Some(forward));
     }
 }

@@ -28,6 +28,9 @@ pub use transition::{ContradictionReason, Step, Verdict, transition};
 
 use time::OffsetDateTime;
 
+/// The `CloudEvents` source of the events that the ingress makes; other publishers have sources of their own, or none.
+pub const SOURCE: &str = "/payrelay/ingress";
+
 /// Cuts a time to microseconds, the precision that PostgreSQL keeps, so that what is read back equals what was written.
 ///
 /// ```
