@@ -24,9 +24,19 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The path of one program.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.programs.join(name)
+    /// A command for one of the programs. What the caller's environment says about servers is kept from it, for that is
+    /// meant for other servers.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        for (variable, _) in env::vars_os() {
+            if ["PG", "RABBITMQ_", "ERL_"]
+                .iter()
+                .any(|prefix| variable.to_string_lossy().starts_with(prefix))
+            {
+                command.env_remove(variable);
+            }
+        }
+        command
     }
 }
 
@@ -55,10 +65,8 @@ pub fn postgres() -> Result<Installation, Error> {
         .max_by_key(|(version, _)| *version);
     match found {
         Some((version, installation)) if version >= POSTGRES_MIN_VERSION => Ok(installation),
-        Some((version, _)) => Err(missing_postgres(format!("found only version {version}"))),
-        None => Err(missing_postgres(
-            "found no folder with postgres, initdb and psql".to_owned(),
-        )),
+        Some((version, _)) => Err(missing_postgres(&format!("found only version {version}"))),
+        None => Err(missing_postgres("found no folder with postgres, initdb and psql")),
     }
 }
 
@@ -78,15 +86,15 @@ fn postgres_in(programs: PathBuf) -> Option<(u32, Installation)> {
     Some((major, Installation { programs, version }))
 }
 
-fn missing_postgres(found: String) -> Error {
+fn missing_postgres(found: &str) -> Error {
     Error::NotInstalled {
         server: "PostgreSQL",
         detail: format!("version {POSTGRES_MIN_VERSION} or later is needed; {found}"),
     }
 }
 
-/// The `RabbitMQ` server's scripts. Debian's `rabbitmq-server` on the search path is not used where it can be avoided: it
-/// is a wrapper that changes to the system's own broker's user and files.
+/// The `RabbitMQ` server's own scripts; never Debian's wrappers of the same names on the search path, which change to the
+/// user and the files of the system's broker.
 ///
 /// # Errors
 /// [`Error::NotInstalled`] when there is none, when it is older than [`RABBITMQ_MIN_VERSION`], or when Erlang is missing.

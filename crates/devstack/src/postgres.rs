@@ -1,11 +1,11 @@
 //! A private PostgreSQL server.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::installed::{self, Installation};
 use crate::process::{Process, Program, run};
@@ -44,7 +44,7 @@ impl Postgres {
             None
         };
         if let Some((uid, gid)) = user {
-            std::os::unix::fs::chown(&folder, Some(uid), Some(gid))
+            chown(&folder, Some(uid), Some(gid))
                 .map_err(Error::io("handing a folder to the user postgres"))?;
         }
         let program = Program {
@@ -93,12 +93,27 @@ impl Postgres {
         if slot.is_some() {
             return Ok(());
         }
-        let mut command = Command::new(self.installation.program("postgres"));
+        let deadline = Instant::now() + READY_LIMIT;
+        loop {
+            match self.try_start() {
+                // The last backends of a killed server are still on their way out.
+                Err(Error::NotReady { log, .. })
+                    if log.contains("pre-existing shared memory block") && Instant::now() < deadline => {}
+                result => {
+                    *slot = Some(result?);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn try_start(&self) -> Result<Process, Error> {
+        let mut command = self.installation.command("postgres");
         command.arg("-D").arg(&self.data);
         let mut process = Process::start(&self.program, &command, &self.watchdog, self.user)?;
         let port = self.port.to_string();
         process.wait_ready(READY_LIMIT, || {
-            let mut probe = Command::new(self.installation.program("pg_isready"));
+            let mut probe = self.installation.command("pg_isready");
             probe.args([
                 "--quiet",
                 "--host=127.0.0.1",
@@ -109,8 +124,7 @@ impl Postgres {
             ]);
             run(&mut probe, "asking pg_isready").is_ok()
         })?;
-        *slot = Some(process);
-        Ok(())
+        Ok(process)
     }
 
     fn end(&self, signal: &str) -> Result<(), Error> {
@@ -124,8 +138,7 @@ impl Postgres {
     }
 
     fn make_cluster(&self, durable: bool) -> Result<(), Error> {
-        use std::os::unix::process::CommandExt;
-        let mut initdb = Command::new(self.installation.program("initdb"));
+        let mut initdb = self.installation.command("initdb");
         initdb.args([
             "--no-sync",
             "--auth=trust",

@@ -109,11 +109,12 @@ impl Process {
         let deadline = Instant::now() + STOP_LIMIT;
         let failed = || format!("stopping {}", self.program.server);
         if self.child.try_wait().map_err(Error::io(failed()))?.is_none() {
-            // The shell's own `kill`: no minimal system lacks it, and std can only send SIGKILL.
+            // The shell's own `kill`: no minimal system lacks it, and std can only send SIGKILL. CONT, because a frozen
+            // process heeds no other signal.
             Command::new("sh")
                 .args([
                     "-c",
-                    r#"kill -s "$1" "$2""#,
+                    r#"kill -s "$1" "$2"; kill -s CONT "$2""#,
                     "sh",
                     signal,
                     &self.pid().to_string(),

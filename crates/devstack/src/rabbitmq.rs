@@ -140,14 +140,7 @@ impl RabbitMq {
 
     /// One of RabbitMQ's scripts with the environment that keeps it to this broker's own files and ports.
     fn script(&self, name: &str) -> Command {
-        let mut command = Command::new(self.installation.program(name));
-        for (variable, _) in std::env::vars_os() {
-            // What the caller's environment says is meant for another broker.
-            let text = variable.to_string_lossy();
-            if text.starts_with("RABBITMQ_") || text.starts_with("ERL_") {
-                command.env_remove(&variable);
-            }
-        }
+        let mut command = self.installation.command(name);
         let file = |name: &str| self.folder.join(name);
         command
             .env("HOME", &self.folder) // of the Erlang cookie
@@ -170,11 +163,18 @@ impl RabbitMq {
             .env("RABBITMQ_LOGS", "-")
             // The started script then becomes the server, instead of a shell that waits for it.
             .env("RABBITMQ_ALLOW_INPUT", "true")
-            // Loopback only, also between nodes; few threads and no spinning, for a quick start on small machines.
+            // Loopback only, also between nodes; few threads, for a quick start on small machines.
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false -noinput +S 2:2 +A 8",
-            );
+            )
+            // The tool listens too, on any free port instead of one of ten fixed ones.
+            .env(
+                "RABBITMQ_CTL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1}",
+            )
+            .env("RABBITMQ_CTL_DIST_PORT_MIN", "0")
+            .env("RABBITMQ_CTL_DIST_PORT_MAX", "0");
         command
     }
 }

@@ -4,13 +4,13 @@
 //! it works as well: each test program then starts the servers that it uses, when it first uses them.
 
 use std::env;
-use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::http::{Management, number, segment};
+use crate::installed::{self, Installation};
 use crate::process::run;
 use crate::watchdog::unique_name;
-use crate::{Error, Stack, StackOptions, installed};
+use crate::{Error, Stack, StackOptions};
 
 /// Names the URL of the test servers' database, as a user who may create databases.
 pub const DATABASE_URL_VARIABLE: &str = "PAYRELAY_TEST_DATABASE_URL";
@@ -38,9 +38,9 @@ pub fn servers() -> Servers {
     let Broker {
         amqp_url,
         management_url,
-    } = broker();
+    } = Broker::shared();
     Servers {
-        database_url: database_url().to_owned(),
+        database_url: Server::shared().url.clone(),
         amqp_url: amqp_url.clone(),
         management_url: management_url.clone(),
     }
@@ -59,11 +59,14 @@ impl Database {
     /// # Panics
     /// When it cannot be created; the message says what to do.
     pub fn create() -> Self {
-        let server = database_url();
+        let server = Server::shared();
         let name = format!("test_{}", unique_name().replace('-', "_"));
-        let created = psql(&format!("CREATE DATABASE {name}"));
+        let created = server.execute(&format!("CREATE DATABASE {name}"));
         created.unwrap_or_else(|error| panic!("a database for a test: {error}"));
-        let base = server.rsplit_once('/').map_or(server, |(base, _)| base);
+        let base = server
+            .url
+            .rsplit_once('/')
+            .map_or(server.url.as_str(), |(base, _)| base);
         Self {
             url: format!("{base}/{name}"),
             name,
@@ -84,7 +87,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // What stays behind goes with the server.
-        let _ = psql(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        let _ = Server::shared().execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 }
 
@@ -109,7 +112,7 @@ impl Vhost {
         let Broker {
             amqp_url,
             management_url,
-        } = broker();
+        } = Broker::shared();
         let management = Management::new(management_url)?;
         let name = format!("test-{}", unique_name());
         management.request("PUT", &format!("/api/vhosts/{name}"), "{}")?;
@@ -159,39 +162,61 @@ impl Drop for Vhost {
     }
 }
 
+/// The shared database server.
+#[derive(Debug)]
+struct Server {
+    url: String,
+    installation: Installation,
+}
+
+impl Server {
+    fn shared() -> &'static Self {
+        static STACK: OnceLock<Stack> = OnceLock::new();
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(|| Self {
+            url: env::var(DATABASE_URL_VARIABLE)
+                .unwrap_or_else(|_| STACK.get_or_init(|| start(true, false)).postgres().database_url()),
+            installation: installed::postgres().unwrap_or_else(|error| panic!("{error}")),
+        })
+    }
+
+    fn execute(&self, statement: &str) -> Result<String, Error> {
+        let mut psql = self.installation.command("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
+        run(
+            psql.args(["--dbname", &self.url, "--command", statement]),
+            statement,
+        )
+    }
+}
+
+/// The shared broker.
 #[derive(Debug)]
 struct Broker {
     amqp_url: String,
     management_url: String,
 }
 
-fn database_url() -> &'static str {
-    static STACK: OnceLock<Stack> = OnceLock::new();
-    static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| {
-        env::var(DATABASE_URL_VARIABLE)
-            .unwrap_or_else(|_| STACK.get_or_init(|| start(true, false)).postgres().database_url())
-    })
-}
-
-fn broker() -> &'static Broker {
-    static STACK: OnceLock<Stack> = OnceLock::new();
-    static BROKER: OnceLock<Broker> = OnceLock::new();
-    BROKER.get_or_init(
-        || match (env::var(AMQP_URL_VARIABLE), env::var(MANAGEMENT_URL_VARIABLE)) {
-            (Ok(amqp_url), Ok(management_url)) => Broker {
-                amqp_url,
-                management_url,
-            },
-            _ => {
-                let rabbitmq = STACK.get_or_init(|| start(false, true)).rabbitmq();
-                Broker {
-                    amqp_url: rabbitmq.amqp_url(),
-                    management_url: rabbitmq.management_url(),
-                }
+impl Broker {
+    fn shared() -> &'static Self {
+        static STACK: OnceLock<Stack> = OnceLock::new();
+        static BROKER: OnceLock<Broker> = OnceLock::new();
+        BROKER.get_or_init(|| {
+            if let (Ok(amqp_url), Ok(management_url)) =
+                (env::var(AMQP_URL_VARIABLE), env::var(MANAGEMENT_URL_VARIABLE))
+            {
+                return Self {
+                    amqp_url,
+                    management_url,
+                };
             }
-        },
-    )
+            let rabbitmq = STACK.get_or_init(|| start(false, true)).rabbitmq();
+            Self {
+                amqp_url: rabbitmq.amqp_url(),
+                management_url: rabbitmq.management_url(),
+            }
+        })
+    }
 }
 
 /// Lives in a static, which is never dropped: the watchdog cleans up when the test program ends.
@@ -204,16 +229,5 @@ fn start(postgres: bool, rabbitmq: bool) -> Stack {
     .unwrap_or_else(|error| panic!("servers for tests: {error}"))
 }
 
-fn psql(statement: &str) -> Result<String, Error> {
-    let mut psql = Command::new(installed::postgres()?.program("psql"));
-    psql.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--set=ON_ERROR_STOP=1",
-        "--dbname",
-        database_url(),
-        "--command",
-        statement,
-    ]);
-    run(&mut psql, statement)
-}
+#[cfg(test)]
+mod tests;

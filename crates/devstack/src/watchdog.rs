@@ -1,11 +1,13 @@
 //! The shell process that outlives the owner of a stack just long enough to clean up after it.
 
+use std::env;
 use std::fs::{self, DirBuilder};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,9 +24,9 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Makes a fresh directory under the system's temporary directory and starts watching.
+    /// Makes a fresh directory for temporary files and starts watching.
     pub(crate) fn start() -> Result<Self, Error> {
-        let directory = std::env::temp_dir().join(format!("payrelay-{}", unique_name()));
+        let directory = base_directory().join(format!("payrelay-{}", unique_name()));
         // 0711: as root the servers run under another user, who must be able to pass, but nobody else to list.
         DirBuilder::new()
             .mode(0o711)
@@ -87,13 +89,23 @@ impl Drop for Watchdog {
     }
 }
 
+/// The system's temporary directory, or `/tmp` where that one is closed to the user that the servers run as.
+fn base_directory() -> PathBuf {
+    let directory = env::temp_dir();
+    let passable = |folder: &Path| fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
+    if directory.ancestors().all(passable) {
+        directory
+    } else {
+        PathBuf::from("/tmp")
+    }
+}
+
 /// A name that no other process and no other call has: process id, counter, time.
 pub(crate) fn unique_name() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let nanos = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_nanos());
-    format!("{}-{count}-{nanos:x}", std::process::id())
+    format!("{}-{count}-{nanos:x}", process::id())
 }
