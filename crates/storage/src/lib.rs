@@ -1,1 +1,25 @@
-//! PostgreSQL for payrelay's services: pool, migrations, micro-batching, partitions, leadership.
+//! PostgreSQL for payrelay's services: connections, migrations, micro-batches, partitions and leadership.
+//!
+//! * [`Database`] is the pool: [`Database::client`] for single statements, [`Database::transaction`] for what must be
+//!   atomic, [`Database::migrate`] for the schema that a service owns.
+//! * [`Error`] says what its caller does about it: pause, try again, or look at the rows one by one.
+//! * [`Batcher`] lets requests that arrive together share one transaction.
+//! * [`leadership::hold`] elects one replica by a session advisory lock.
+//! * [`partitions::Maintainer`] creates daily partitions ahead and drops expired ones.
+//!
+//! The crate knows no table: every statement on data is its caller's.
+
+mod batcher;
+mod connector;
+mod database;
+mod error;
+pub mod leadership;
+mod migrations;
+pub mod partitions;
+mod transaction;
+
+pub use batcher::{Batcher, BatcherOptions, SubmitError};
+pub use database::Database;
+pub use deadpool_postgres::{Client, GenericClient, Transaction};
+pub use error::Error;
+pub use transaction::{TransactionFuture, Tx};

@@ -1,0 +1,196 @@
+//! Micro-batching: requests that arrive together share one transaction.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The bounds of a [`Batcher`].
+#[derive(Debug, Clone)]
+pub struct BatcherOptions {
+    /// Names the batcher in logs and in the label `batcher` of its metrics.
+    pub name: &'static str,
+    /// Batches in flight at once: one connection each.
+    pub writers: usize,
+    /// Items that one batch holds at most.
+    pub max_batch: usize,
+    /// Items that may wait for a writer.
+    pub capacity: usize,
+    /// Longest wait for a place in the queue before a caller is told [`SubmitError::Busy`].
+    pub max_wait: Duration,
+}
+
+impl BatcherOptions {
+    /// Two writers, batches of 256, 4096 waiting items, half a second for a place in the queue.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            writers: 2,
+            max_batch: 256,
+            capacity: 4096,
+            max_wait: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Why an item got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue stayed full: nothing was done, try later.
+    #[error("too many requests are waiting for the database")]
+    Busy,
+    /// The batcher is shutting down: nothing was done.
+    #[error("shutting down")]
+    Closed,
+    /// The handler panicked or did not answer every item: whether the item was written is unknown.
+    #[error("the batch was lost, its outcome is unknown")]
+    Lost,
+}
+
+/// Gathers items and hands them to a handler in batches. Nothing waits for a batch to fill: a batch is what gathered while
+/// the last one was being written. Cheap to clone; the writers live until [`Batcher::shutdown`] or the last clone is gone.
+#[derive(Debug)]
+pub struct Batcher<I, O> {
+    queue: mpsc::Sender<Job<I, O>>,
+    max_wait: Duration,
+    closing: CancellationToken,
+    writers: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Job<I, O> {
+    item: I,
+    answer: oneshot::Sender<O>,
+}
+
+impl<I, O> Clone for Batcher<I, O> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            max_wait: self.max_wait,
+            closing: self.closing.clone(),
+            writers: self.writers.clone(),
+        }
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
+    /// Starts the writers. `handler` gets 1 to `max_batch` items and returns one answer for each, in their order; errors
+    /// are part of `O`, and writing a refused batch row by row is the handler's own business.
+    pub fn spawn<H, F>(options: &BatcherOptions, handler: H) -> Self
+    where
+        H: Fn(Vec<I>) -> F + Send + Sync + 'static,
+        F: Future<Output = Vec<O>> + Send + 'static,
+    {
+        let (queue, jobs) = mpsc::channel(options.capacity);
+        let closing = CancellationToken::new();
+        let writers = TaskTracker::new();
+        let writer = Arc::new(Writer {
+            name: options.name,
+            max_batch: options.max_batch,
+            jobs: Mutex::new(jobs),
+            closing: closing.clone(),
+            handler,
+        });
+        for _ in 0..options.writers {
+            let writer = Arc::clone(&writer);
+            writers.spawn(async move { while writer.write_batch().await {} });
+        }
+        writers.close();
+        Self {
+            queue,
+            max_wait: options.max_wait,
+            closing,
+            writers,
+        }
+    }
+
+    /// Queues `item` and waits for its answer. Once queued it is written even if this future is dropped.
+    pub async fn submit(&self, item: I) -> Result<O, SubmitError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .send_timeout(Job { item, answer }, self.max_wait)
+            .await
+            .map_err(|refused| match refused {
+                mpsc::error::SendTimeoutError::Timeout(_) => SubmitError::Busy,
+                mpsc::error::SendTimeoutError::Closed(_) => SubmitError::Closed,
+            })?;
+        answered.await.map_err(|_| SubmitError::Lost)
+    }
+
+    /// Takes no more items, writes those that are queued, answers them, and returns when all writers have ended.
+    pub async fn shutdown(&self) {
+        self.closing.cancel();
+        self.writers.wait().await;
+    }
+}
+
+struct Writer<I, O, H> {
+    name: &'static str,
+    max_batch: usize,
+    jobs: Mutex<mpsc::Receiver<Job<I, O>>>,
+    closing: CancellationToken,
+    handler: H,
+}
+
+impl<I, O, H, F> Writer<I, O, H>
+where
+    H: Fn(Vec<I>) -> F,
+    F: Future<Output = Vec<O>>,
+{
+    /// Takes what is queued, writes it, answers. False once the queue is closed and empty.
+    async fn write_batch(&self) -> bool {
+        let jobs = self.take().await;
+        if jobs.is_empty() {
+            return false;
+        }
+        let (items, answers): (Vec<I>, Vec<_>) = jobs.into_iter().map(|job| (job.item, job.answer)).unzip();
+        let count = answers.len();
+        let started = Instant::now();
+        // A panic must cost one batch, not the writer. A dropped `answers` tells every caller that its item is lost.
+        match AssertUnwindSafe(async { (self.handler)(items).await })
+            .catch_unwind()
+            .await
+        {
+            Ok(outcomes) if outcomes.len() == count => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // The caller may have gone away; its item is written all the same.
+                    let _gone = answer.send(outcome);
+                }
+            }
+            Ok(outcomes) => tracing::error!(
+                batcher = self.name,
+                count,
+                answers = outcomes.len(),
+                "batch answered in part"
+            ),
+            Err(_) => tracing::error!(batcher = self.name, count, "batch panicked"),
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52 items")]
+        metrics::histogram!("payrelay_batch_items", "batcher" => self.name).record(count as f64);
+        metrics::histogram!("payrelay_batch_seconds", "batcher" => self.name)
+            .record(started.elapsed().as_secs_f64());
+        true
+    }
+
+    async fn take(&self) -> Vec<Job<I, O>> {
+        let mut batch = Vec::new();
+        // One idle writer waits for items, the others for the lock: whoever comes first takes all there is.
+        let mut jobs = self.jobs.lock().await;
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => {
+                jobs.close();
+                jobs.recv_many(&mut batch, self.max_batch).await;
+            }
+            _ = jobs.recv_many(&mut batch, self.max_batch) => {}
+        }
+        batch
+    }
+}

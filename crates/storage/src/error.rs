@@ -1,0 +1,210 @@
+//! What may go wrong with the database, sorted by what the caller does about it.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::io;
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::{DbError, SqlState};
+
+type Cause = Box<dyn StdError + Send + Sync>;
+
+/// A failure of the database. The variants are named by what the caller does.
+///
+/// The text holds the server's message and SQLSTATE, never its `DETAIL`, which quotes values of rows.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away, overloaded, read-only, full, or not in the state that our statements need. Nothing is said
+    /// about the rows: a consumer pauses, an HTTP handler answers 503. After a failed COMMIT the outcome is unknown.
+    #[error("database unavailable: {}", describe(.0.as_ref()))]
+    Unavailable(#[source] Cause),
+    /// A deadlock, a serialization failure or a lock timeout: the same transaction may well succeed now.
+    /// [`crate::Database::transaction`] has already tried a few times when a caller sees it.
+    #[error("transaction must be repeated: {}", describe(.0))]
+    Retryable(#[source] tokio_postgres::Error),
+    /// The server refuses this statement with these values: of a batch, the caller tries the rows one by one.
+    #[error("statement rejected: {}", describe(.0))]
+    Rejected(#[source] tokio_postgres::Error),
+    /// The migrations in the binary and those in the database do not fit, or one of them fails: an operator must look.
+    #[error("migration of schema {schema} failed: {}", describe(.source))]
+    Migration {
+        /// The schema that was to be migrated.
+        schema: String,
+        /// What refinery says.
+        source: refinery::Error,
+    },
+    /// The database URL cannot be used.
+    #[error("invalid database URL: {0}")]
+    Config(String),
+}
+
+impl Error {
+    /// Whether the failure says nothing about the rows, so that the caller pauses instead of judging a message.
+    /// A transaction that lost every retry counts as one too.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Retryable(_))
+    }
+
+    /// The constraint that the statement violated, if it was rejected for one.
+    pub fn constraint(&self) -> Option<&str> {
+        self.server_error()?.constraint()
+    }
+
+    /// The SQLSTATE of the server's answer, if there was one.
+    pub fn code(&self) -> Option<&SqlState> {
+        self.server_error().map(DbError::code)
+    }
+
+    fn server_error(&self) -> Option<&DbError> {
+        causes(self).find_map(|cause| cause.downcast_ref::<DbError>())
+    }
+
+    /// An outage that has no error of the driver behind it, as a timeout of our own.
+    pub(crate) fn unavailable(cause: impl Into<Cause>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match classify(&error) {
+            Class::Unavailable => Self::unavailable(error),
+            Class::Retryable => Self::Retryable(error),
+            Class::Rejected => Self::Rejected(error),
+        }
+    }
+}
+
+impl From<PoolError> for Error {
+    /// Whoever gets no connection has not spoken of any row yet, so every failure of the pool is an outage.
+    fn from(error: PoolError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+/// Whether some cause of `error` is a deadlock, a serialization failure or a lock timeout.
+pub(crate) fn is_retryable(error: &(dyn StdError + 'static)) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref())
+        .any(|server: &DbError| matches!(classify_code(server.code()), Class::Retryable))
+}
+
+/// Whether some cause of `error` is the server being away, as against a statement that it refuses for good.
+pub(crate) fn is_server_away(error: &(dyn StdError + 'static)) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref())
+        .any(|driver: &tokio_postgres::Error| {
+            let refused = driver.code().is_some_and(|code| code.code().starts_with("42"));
+            classify(driver) == Class::Unavailable && !refused
+        })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Unavailable,
+    Retryable,
+    Rejected,
+}
+
+fn classify(error: &tokio_postgres::Error) -> Class {
+    if let Some(code) = error.code() {
+        return classify_code(code);
+    }
+    // The driver reports values that it cannot encode as io errors of these kinds; all others are the network's.
+    let network = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|io| {
+            !matches!(
+                io.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            )
+        });
+    if network || error.is_closed() {
+        Class::Unavailable
+    } else {
+        Class::Rejected
+    }
+}
+
+/// Sorts a SQLSTATE (PostgreSQL documentation, appendix A).
+///
+/// Class 42 (unknown table or column, missing privilege), 28 and 3D are faults of our deployment that every row shares:
+/// taking them for a verdict would dead-letter a whole queue.
+fn classify_code(code: &SqlState) -> Class {
+    let code = code.code();
+    match code {
+        "40001" | "40P01" | "55P03" => Class::Retryable,
+        // Read-only server, and sessions that the server ended for idling.
+        "25006" | "25P03" | "25P04" => Class::Unavailable,
+        _ => match code.get(..2) {
+            // Connection, authorization, catalog, resources and disk, cancelled or shutting down, I/O of the server.
+            Some("08" | "28" | "3D" | "42" | "53" | "57" | "58") => Class::Unavailable,
+            _ => Class::Rejected,
+        },
+    }
+}
+
+/// `error` and everything behind it, outermost first.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |cause: &&'a (dyn StdError + 'static)| {
+        (*cause).source()
+    })
+}
+
+/// One line with every cause. The server's own error is cut to message and SQLSTATE.
+fn describe(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let separator = if text.is_empty() { "" } else { ": " };
+        let written = match cause.downcast_ref::<DbError>() {
+            Some(server) => write!(text, "{separator}{} ({})", server.message(), server.code().code()),
+            None => write!(text, "{separator}{cause}"),
+        };
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sqlstate_of_an_outage_is_one() {
+        for code in [
+            "08006", "25006", "28P01", "42P01", "42501", "53100", "53300", "57014", "57P01", "57P03", "58030",
+        ] {
+            assert_eq!(
+                classify_code(&SqlState::from_code(code)),
+                Class::Unavailable,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn conflicts_are_retried_and_bad_values_rejected() {
+        for code in ["40001", "40P01", "55P03"] {
+            assert_eq!(
+                classify_code(&SqlState::from_code(code)),
+                Class::Retryable,
+                "{code}"
+            );
+        }
+        for code in ["23505", "23514", "22001", "22021", "P0001"] {
+            assert_eq!(
+                classify_code(&SqlState::from_code(code)),
+                Class::Rejected,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_outage_says_why_in_one_line() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        let error = Error::unavailable(refused);
+        assert!(error.is_outage());
+        assert_eq!(error.to_string(), "database unavailable: connection refused");
+    }
+}
