@@ -1,1 +1,55 @@
-//! Payment channels: verifies and parses their callbacks. Pure: bytes, keys and clock in, fact out.
+//! Payment channels: verifies and parses their callbacks, and knows the answers they demand.
+//!
+//! Pure: bytes, keys and clock in, fact out. A [`ChannelSet`] is read from the channels file, one TOML table per
+//! account; an [`Account`] turns a [`Request`] into a [`Callback`] or a [`Refusal`], and, once the ingress knows
+//! what became of it, an [`Outcome`] into the [`Answer`] of its channel.
+//!
+//! The signature is checked over the raw bytes before anything is parsed. Whether account, order, amount and currency
+//! fit the pay order is not decided here but by [`events::transition`], under the lock of the pay order's row.
+//!
+//! ```
+//! use channels::{Callback, ChannelSet, Outcome, Request, standard};
+//! use events::{Currency, FactKind, Money, PayOrderNo};
+//! use time::macros::datetime;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = datetime!(2026-01-01 00:00 UTC);
+//! let file = r#"
+//!     [gateway_main]
+//!     kind = "standard"
+//!     secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+//! "#;
+//! let channels = ChannelSet::parse(file, |path| std::fs::read_to_string(path))?;
+//! let account = channels.account("gateway_main").ok_or("no such account")?;
+//!
+//! // The channel's side, as simulators and tests play it.
+//! let notice = standard::Notice {
+//!     kind: standard::Kind::PaymentSucceeded,
+//!     pay_order_no: PayOrderNo::parse("P1")?,
+//!     channel_trade_no: "T1".to_owned(),
+//!     amount: Money::new(1999, Currency::parse("CNY")?),
+//!     at: now,
+//!     refunded_minor: None,
+//! };
+//! let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse()?;
+//! let sent = standard::simulate(&notice, "evt_1", &secret, now)?;
+//!
+//! let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+//! let Callback::Fact(stated) = account.verify(&request, now)? else { return Err("ignored".into()) };
+//! assert_eq!(stated.pay_order_no.as_str(), "P1");
+//! assert_eq!(stated.fact.kind, FactKind::Succeeded { paid_at: now });
+//! assert_eq!(account.answer(&Outcome::Accepted).status, 204);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A new kind of channel is one file beside [`standard`] and one variant of the enum in `account.rs`.
+
+mod account;
+mod callback;
+mod config;
+pub mod standard;
+
+pub use account::Account;
+pub use callback::{Answer, Callback, ChannelFact, Outcome, Refusal, Request};
+pub use config::{ChannelSet, ConfigError, ConfigErrors};

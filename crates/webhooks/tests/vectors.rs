@@ -63,7 +63,7 @@ fn signatures_are_those_of_the_official_implementations() {
         let secret = case.secret.as_ref().or(case.signing_key.as_ref()).unwrap();
         let signer: Secret = secret.parse().unwrap();
         let signature = sign(
-            &[signer.clone()],
+            slice::from_ref(&signer),
             &case.webhook_id,
             case.timestamp,
             case.body.as_bytes(),

@@ -1,0 +1,59 @@
+use events::ChannelAccount;
+use time::OffsetDateTime;
+
+use crate::config::Fields;
+use crate::standard::Standard;
+use crate::{Answer, Callback, Outcome, Refusal, Request};
+
+/// One account at one payment channel, with its keys.
+#[derive(Debug)]
+pub struct Account {
+    name: ChannelAccount,
+    channel: Channel,
+}
+
+/// The kinds of channels. Adding one is a variant here, an arm in each function below, and a file of its own.
+#[derive(Debug)]
+enum Channel {
+    Standard(Standard),
+}
+
+impl Account {
+    /// The values of `kind` in the channels file.
+    pub(crate) const KINDS: &[&str] = &[Standard::KIND];
+
+    /// Reads the account of this `kind` from its table; `None` if there is no such kind. Errors stay in `fields`.
+    pub(crate) fn from_fields(kind: &str, name: ChannelAccount, fields: &mut Fields<'_>) -> Option<Self> {
+        let channel = match kind {
+            Standard::KIND => Channel::Standard(Standard::from_fields(fields)),
+            _ => return None,
+        };
+        Some(Self { name, channel })
+    }
+
+    /// The account's name in the channels file.
+    pub const fn name(&self) -> &ChannelAccount {
+        &self.name
+    }
+
+    /// The `kind` of its channel.
+    pub const fn kind(&self) -> &'static str {
+        match self.channel {
+            Channel::Standard(_) => Standard::KIND,
+        }
+    }
+
+    /// Checks that the request is authentic and says what it states. `now` is the clock for its age.
+    pub fn verify(&self, request: &Request<'_>, now: OffsetDateTime) -> Result<Callback, Refusal> {
+        match &self.channel {
+            Channel::Standard(standard) => standard.verify(&self.name, request, now),
+        }
+    }
+
+    /// The answer that the channel demands.
+    pub fn answer(&self, outcome: &Outcome<'_>) -> Answer {
+        match &self.channel {
+            Channel::Standard(_) => Standard::answer(outcome),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The JSON body of a `standard` callback.
+
+use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo, to_micros};
+use serde::Deserialize;
+use time::{OffsetDateTime, UtcOffset};
+
+use crate::{Callback, ChannelFact, Refusal};
+
+/// Longest detail of a refusal in characters: a parser's message quotes what it found, which may be long.
+const MAX_DETAIL_CHARS: usize = 300;
+/// Longest trade number in bytes.
+const MAX_TRADE_NO_BYTES: usize = 128;
+
+/// The known values of `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The buyer has paid.
+    PaymentSucceeded,
+    /// The payment failed for good.
+    PaymentFailed,
+    /// The payment was closed unpaid.
+    PaymentClosed,
+    /// Money went back to the buyer.
+    RefundSucceeded,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::PaymentSucceeded,
+        Self::PaymentFailed,
+        Self::PaymentClosed,
+        Self::RefundSucceeded,
+    ];
+
+    /// The value of `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PaymentSucceeded => "payment.succeeded",
+            Self::PaymentFailed => "payment.failed",
+            Self::PaymentClosed => "payment.closed",
+            Self::RefundSucceeded => "refund.succeeded",
+        }
+    }
+
+    /// The only value of `status` that goes with it.
+    pub const fn status(self) -> &'static str {
+        match self {
+            Self::PaymentSucceeded => "SUCCESS",
+            Self::PaymentFailed => "FAILED",
+            Self::PaymentClosed => "CLOSED",
+            Self::RefundSucceeded => "REFUNDED",
+        }
+    }
+}
+
+/// The part that decides whether the rest concerns us: of an unknown type nothing else may be expected.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(with = "time::serde::rfc3339")]
+    timestamp: OffsetDateTime,
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    pay_order_no: PayOrderNo,
+    channel_trade_no: Option<String>,
+    amount_minor: i64,
+    currency: Currency,
+    status: String,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    success_time: Option<OffsetDateTime>,
+    refunded_minor: Option<i64>,
+}
+
+/// Parses a body whose signature was checked. `webhook_id` becomes the dedupe id.
+pub(super) fn parse(account: &ChannelAccount, webhook_id: &str, body: &[u8]) -> Result<Callback, Refusal> {
+    let dedupe_id = webhook_id.to_owned();
+    let Head { kind: kind_text } = serde_json::from_slice(body).map_err(not_the_format)?;
+    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == kind_text) else {
+        let reason = shorten(&format!("type {kind_text:?} is of no concern"));
+        return Ok(Callback::Ignored { dedupe_id, reason });
+    };
+    let Body { timestamp, data } = serde_json::from_slice(body).map_err(not_the_format)?;
+    if data.status != kind.status() {
+        let detail = format!(
+            "status: {kind_text} goes with {}, got {:?}",
+            kind.status(),
+            data.status
+        );
+        return Err(unreadable(&detail));
+    }
+    let fact = Fact {
+        kind: fact_kind(kind, timestamp, &data)?,
+        account: Some(account.clone()),
+        amount: Some(Money::new(
+            not_negative("amount_minor", data.amount_minor)?,
+            data.currency,
+        )),
+        channel_trade_no: trade_no(data.channel_trade_no)?,
+    };
+    let moves_money = matches!(kind, Kind::PaymentSucceeded | Kind::RefundSucceeded);
+    if moves_money && fact.channel_trade_no.is_none() {
+        return Err(missing("channel_trade_no", kind));
+    }
+    Ok(Callback::Fact(ChannelFact {
+        dedupe_id,
+        pay_order_no: data.pay_order_no,
+        fact,
+    }))
+}
+
+fn fact_kind(kind: Kind, timestamp: OffsetDateTime, data: &Data) -> Result<FactKind, Refusal> {
+    let timestamp = utc("timestamp", timestamp)?;
+    let success_time = data
+        .success_time
+        .map(|time| utc("success_time", time))
+        .transpose()?;
+    Ok(match kind {
+        Kind::PaymentSucceeded => FactKind::Succeeded {
+            paid_at: success_time.ok_or_else(|| missing("success_time", kind))?,
+        },
+        Kind::PaymentFailed => FactKind::Failed,
+        Kind::PaymentClosed => FactKind::Closed,
+        Kind::RefundSucceeded => {
+            let refunded_minor = data
+                .refunded_minor
+                .ok_or_else(|| missing("refunded_minor", kind))?;
+            FactKind::Refunded {
+                refunded_minor: not_negative("refunded_minor", refunded_minor)?,
+                refunded_at: success_time.unwrap_or(timestamp),
+            }
+        }
+    })
+}
+
+/// UTC and microseconds. Years that RFC 3339 or PostgreSQL could not give back are refused.
+fn utc(field: &str, time: OffsetDateTime) -> Result<OffsetDateTime, Refusal> {
+    time.checked_to_offset(UtcOffset::UTC)
+        .filter(|time| (1970..=9999).contains(&time.year()))
+        .map(to_micros)
+        .ok_or_else(|| unreadable(&format!("{field}: expected a year from 1970 to 9999")))
+}
+
+fn not_negative(field: &str, amount: i64) -> Result<i64, Refusal> {
+    if amount < 0 {
+        return Err(unreadable(&format!("{field}: expected 0 or more, got {amount}")));
+    }
+    Ok(amount)
+}
+
+fn trade_no(text: Option<String>) -> Result<Option<String>, Refusal> {
+    let valid = |text: &str| {
+        (1..=MAX_TRADE_NO_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match text {
+        Some(text) if !valid(&text) => Err(unreadable(&format!(
+            "channel_trade_no: expected 1 to {MAX_TRADE_NO_BYTES} visible ASCII characters"
+        ))),
+        valid_or_none => Ok(valid_or_none),
+    }
+}
+
+fn missing(field: &str, kind: Kind) -> Refusal {
+    unreadable(&format!("{field}: required with {}", kind.as_str()))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that map_err asks for"
+)]
+fn not_the_format(error: serde_json::Error) -> Refusal {
+    unreadable(&error.to_string())
+}
+
+fn unreadable(detail: &str) -> Refusal {
+    Refusal::Unreadable {
+        detail: shorten(detail),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(MAX_DETAIL_CHARS).collect()
+}
