@@ -171,7 +171,7 @@ impl RabbitMq {
             // The tool listens too, on any free port instead of one of ten fixed ones.
             .env(
                 "RABBITMQ_CTL_ERL_ARGS",
-                "-kernel inet_dist_use_interface {127,0,0,1}",
+                "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
             )
             .env("RABBITMQ_CTL_DIST_PORT_MIN", "0")
             .env("RABBITMQ_CTL_DIST_PORT_MAX", "0");

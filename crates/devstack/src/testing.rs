@@ -4,6 +4,7 @@
 //! it works as well: each test program then starts the servers that it uses, when it first uses them.
 
 use std::env;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::http::{Management, number, segment};
@@ -18,6 +19,29 @@ pub const DATABASE_URL_VARIABLE: &str = "PAYRELAY_TEST_DATABASE_URL";
 pub const AMQP_URL_VARIABLE: &str = "PAYRELAY_TEST_AMQP_URL";
 /// Names the URL of the test broker's management API.
 pub const MANAGEMENT_URL_VARIABLE: &str = "PAYRELAY_TEST_RABBITMQ_MANAGEMENT_URL";
+
+/// Names the folder of the workspace's programs, built for the tests.
+pub const PROGRAMS_VARIABLE: &str = "PAYRELAY_TEST_BIN_DIR";
+
+/// The path of one of the workspace's programs, such as `ingress`.
+///
+/// # Panics
+/// When it has not been built; the message says what to do.
+pub fn program(name: &str) -> PathBuf {
+    // Cargo puts a test program into `deps`, beside the programs.
+    let beside = || Some(env::current_exe().ok()?.parent()?.parent()?.to_owned());
+    let folder = env::var_os(PROGRAMS_VARIABLE)
+        .map(PathBuf::from)
+        .or_else(beside)
+        .unwrap_or_default();
+    let program = folder.join(name);
+    assert!(
+        program.is_file(),
+        "{} is missing: run `cargo build --workspace --bins`",
+        program.display()
+    );
+    program
+}
 
 /// Where the shared test servers are.
 #[derive(Debug, Clone)]

@@ -1,1 +1,82 @@
-fn main() {}
+//! `cargo xtask`: from a fresh clone to running servers, a demo and tests, with one command each.
+#![expect(clippy::print_stdout, reason = "a command line tool talks to its user")]
+
+mod cargo;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Set-up, demo and tests of the workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install PostgreSQL and RabbitMQ where they are missing
+    Setup,
+    /// Set up, then drive payments through the whole pipeline on private servers
+    Demo {
+        /// Passed on to `payrelay demo`, for example `--payments 500`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Set up, then run every test of the workspace against private servers
+    Test {
+        /// Passed on to `cargo test --workspace`, for example a part of a test's name
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
+        Task::Demo { arguments } => demo(&arguments),
+        Task::Test { arguments } => test::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        step(&format!("failed: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn demo(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    setup::run()?;
+    step("building payrelay");
+    cargo::run(&["build", "--package", "operator", "--bin", "payrelay"])?;
+    step("starting the demo");
+    cargo::become_program("payrelay", "demo", arguments)
+}
+
+/// One line of progress.
+fn step(text: &str) {
+    println!("xtask: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, Task};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_after_a_task_are_passed_on() {
+        let cli = Cli::parse_from(["cargo xtask", "demo", "--payments", "500"]);
+        assert!(matches!(cli.task, Task::Demo { arguments } if arguments == ["--payments", "500"]));
+        let cli = Cli::parse_from(["cargo xtask", "test", "--package", "events", "--", "--nocapture"]);
+        assert!(
+            matches!(cli.task, Task::Test { arguments } if arguments == ["--package", "events", "--", "--nocapture"])
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask setup`: finds the servers' programs and installs what is missing.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use devstack::Error;
+use devstack::installed::{self, Installation};
+
+use crate::step;
+
+const INSTALL_ON_DEBIAN: &str = include_str!("install_on_debian.sh");
+
+/// A server, how it is found, and its packages.
+struct Server {
+    name: &'static str,
+    find: fn() -> Result<Installation, Error>,
+    debian: &'static str,
+    homebrew: &'static str,
+}
+
+const SERVERS: [Server; 2] = [
+    Server {
+        name: "PostgreSQL",
+        find: installed::postgres,
+        debian: "postgresql",
+        homebrew: "postgresql@17",
+    },
+    Server {
+        name: "RabbitMQ",
+        find: installed::rabbitmq,
+        debian: "rabbitmq-server",
+        homebrew: "rabbitmq",
+    },
+];
+
+/// Installs what is missing, by the package manager of the system; does nothing where all is there.
+pub(crate) fn run() -> Result<()> {
+    let missing: Vec<&Server> = SERVERS.iter().filter(|server| !report(server)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install(&missing)?;
+    for server in missing {
+        if !report(server) {
+            bail!(
+                "this system's packages bring no {} that is recent enough; install PostgreSQL {} or later and RabbitMQ \
+                 {}.{} or later from the packages of these projects",
+                server.name,
+                installed::POSTGRES_MIN_VERSION,
+                installed::RABBITMQ_MIN_VERSION.0,
+                installed::RABBITMQ_MIN_VERSION.1,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Prints what is there of the server; returns whether it can be used.
+fn report(server: &Server) -> bool {
+    match (server.find)() {
+        Ok(Installation { programs, version }) => {
+            step(&format!(
+                "{} {version} found in {}",
+                server.name,
+                programs.display()
+            ));
+            true
+        }
+        Err(Error::NotInstalled { detail, .. }) => {
+            step(&format!("{} is missing: {detail}", server.name));
+            false
+        }
+        Err(error) => {
+            step(&format!("{} cannot be examined: {error}", server.name));
+            false
+        }
+    }
+}
+
+fn install(missing: &[&Server]) -> Result<()> {
+    let (mut command, packages): (Command, Vec<&str>) = if on_search_path("apt-get") {
+        (debian()?, missing.iter().map(|server| server.debian).collect())
+    } else if on_search_path("brew") {
+        let mut brew = Command::new("brew");
+        brew.arg("install");
+        (brew, missing.iter().map(|server| server.homebrew).collect())
+    } else {
+        bail!(
+            "neither apt-get nor brew is here; install PostgreSQL {} or later (server and psql) and RabbitMQ {}.{} or later \
+             with their programs on the search path, then run this again",
+            installed::POSTGRES_MIN_VERSION,
+            installed::RABBITMQ_MIN_VERSION.0,
+            installed::RABBITMQ_MIN_VERSION.1,
+        );
+    };
+    step(&format!("installing {}", packages.join(" and ")));
+    let status = command
+        .args(&packages)
+        .status()
+        .context("the package manager cannot be run")?;
+    ensure!(
+        status.success(),
+        "installing {} did not succeed ({status}); its output is above",
+        packages.join(" and ")
+    );
+    step(&format!("installed {}", packages.join(" and ")));
+    Ok(())
+}
+
+/// The installing script, as root or by sudo.
+fn debian() -> Result<Command> {
+    let user = Command::new("id")
+        .arg("-u")
+        .stderr(Stdio::inherit())
+        .output()
+        .context("id cannot be run")?;
+    let mut command = if user.stdout.trim_ascii() == b"0" {
+        Command::new("sh")
+    } else {
+        ensure!(
+            on_search_path("sudo"),
+            "installing needs root, and there is no sudo; run `apt-get install postgresql rabbitmq-server` as root, then \
+             this again"
+        );
+        step("installing needs root: sudo may ask for your password");
+        let mut sudo = Command::new("sudo");
+        sudo.arg("sh");
+        sudo
+    };
+    command.args(["-c", INSTALL_ON_DEBIAN, "xtask-setup"]);
+    Ok(command)
+}
+
+fn on_search_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask test`: one pair of private servers for all tests.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use devstack::testing::{
+    AMQP_URL_VARIABLE, DATABASE_URL_VARIABLE, MANAGEMENT_URL_VARIABLE, PROGRAMS_VARIABLE,
+};
+use devstack::{Stack, StackOptions};
+
+use crate::{cargo, setup, step};
+
+/// Sets up, builds all programs, and runs `cargo test --workspace` with `arguments`. The result is cargo's exit code.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    setup::run()?;
+    step("building the programs");
+    cargo::run(&["build", "--workspace", "--bins"])?;
+
+    step("starting PostgreSQL and RabbitMQ for the tests");
+    let started = Instant::now();
+    // Not flushed to the disk: the tests crash servers, never the machine.
+    let stack = Stack::start(&StackOptions {
+        durable: false,
+        ..StackOptions::default()
+    })?;
+    step(&format!(
+        "both are ready after {:.1} s, in {}",
+        started.elapsed().as_secs_f32(),
+        stack.directory().display()
+    ));
+
+    let status = cargo::command()
+        .args(["test", "--workspace"])
+        .args(arguments)
+        .env(DATABASE_URL_VARIABLE, stack.postgres().database_url())
+        .env(AMQP_URL_VARIABLE, stack.rabbitmq().amqp_url())
+        .env(MANAGEMENT_URL_VARIABLE, stack.rabbitmq().management_url())
+        .env(PROGRAMS_VARIABLE, cargo::programs()?)
+        .status()
+        .context("cargo cannot be run")?;
+    step("stopping the servers");
+    drop(stack);
+    step(if status.success() {
+        "all tests passed"
+    } else {
+        "tests failed"
+    });
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}
