@@ -1,1 +1,28 @@
-//! The shell of a service: typed configuration, telemetry, health, admin listener, shutdown.
+//! The shell of a service: everything that is the same for all of them and nothing that is about payments.
+//!
+//! * [`run_main`] is a whole `main`: configuration, logs, signals, exit codes.
+//! * [`config::Loader`] reads the environment and collects every error before a port is opened.
+//! * [`shutdown::Shutdown`] drains softly, then ends hard.
+//! * [`http`] serves a router with bounds; [`extract`] and [`problem`] turn bad input into problem documents.
+//! * [`admin`] is the second listener: health, readiness, metrics, and the service's own `/admin` routes.
+//! * [`trace::TraceParent`] carries one trace from the callback to the merchant.
+
+pub mod admin;
+pub mod auth;
+pub mod config;
+mod entry;
+pub mod extract;
+pub mod http;
+pub mod problem;
+mod secret;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
+pub mod trace;
+
+pub use config::{Common, ConfigErrors, Loader};
+pub use entry::run_main;
+pub use problem::Problem;
+pub use secret::{MasterKey, Secret};
+pub use shutdown::Shutdown;
+pub use trace::TraceParent;

@@ -1,0 +1,92 @@
+//! Whether a service may be given work.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+/// Below the usual timeout of a probe, so that it learns which check hangs.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(900);
+
+type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type Check = Arc<dyn Fn() -> CheckFuture + Send + Sync>;
+
+/// Named checks; ready when all pass and nothing drains. Cheap to clone.
+#[derive(Clone)]
+pub struct Readiness {
+    draining: CancellationToken,
+    checks: Vec<(&'static str, Check)>,
+}
+
+/// The body of `/readyz`: `{"ready":false,"draining":false,"checks":{"postgres":"ok","rabbitmq":"connection refused"}}`.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub(super) struct Report {
+    pub(super) ready: bool,
+    draining: bool,
+    checks: BTreeMap<&'static str, String>,
+}
+
+impl Readiness {
+    /// No checks yet; not ready once `draining` is cancelled.
+    pub fn new(draining: CancellationToken) -> Self {
+        Self {
+            draining,
+            checks: Vec::new(),
+        }
+    }
+
+    /// Adds a check. Its error is shown on the admin port: it says what is wrong and holds no secret.
+    #[must_use]
+    pub fn check<C, F, E>(mut self, name: &'static str, check: C) -> Self
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        let check = move || -> CheckFuture {
+            let checked = check();
+            Box::pin(async move { checked.await.map_err(|error| error.to_string()) })
+        };
+        self.checks.push((name, Arc::new(check)));
+        self
+    }
+
+    /// Runs all checks at once, each with a timeout.
+    pub(super) async fn report(&self) -> Report {
+        let draining = self.draining.is_cancelled();
+        let results = join_all(self.checks.iter().map(|(name, check)| async move {
+            let result = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
+            (
+                *name,
+                result.unwrap_or_else(|_| Err("no answer in time".to_owned())),
+            )
+        }))
+        .await;
+        let ready = !draining && results.iter().all(|(_, result)| result.is_ok());
+        let checks = results
+            .into_iter()
+            .map(|(name, result)| (name, result.err().unwrap_or_else(|| "ok".to_owned())))
+            .collect();
+        Report {
+            ready,
+            draining,
+            checks,
+        }
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.checks.iter().map(|(name, _)| *name).collect();
+        f.debug_struct("Readiness")
+            .field("draining", &self.draining.is_cancelled())
+            .field("checks", &names)
+            .finish()
+    }
+}

@@ -1,0 +1,9 @@
+//! Configuration from the environment, typed, with every error reported at once.
+
+mod common;
+mod error;
+mod loader;
+
+pub use common::{Common, LogFormat, Ports};
+pub use error::{ConfigError, ConfigErrors};
+pub use loader::Loader;

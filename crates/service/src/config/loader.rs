@@ -1,0 +1,173 @@
+//! Reading variables and collecting what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::str::FromStr;
+
+use super::{ConfigError, ConfigErrors};
+use crate::{MasterKey, Secret};
+
+/// Reads typed values from environment variables. A value that is missing or wrong is noted, and a placeholder (the
+/// default, or something empty) is returned, so that one run finds every error. Nothing that was read may be used before
+/// [`Loader::finish`] says that all is well. An empty variable counts as unset.
+#[derive(Debug, Default)]
+pub struct Loader {
+    variables: BTreeMap<String, String>,
+    errors: Vec<ConfigError>,
+}
+
+impl Loader {
+    /// Reads the environment of the process.
+    pub fn from_env() -> Self {
+        let readable = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_map(readable.collect())
+    }
+
+    /// Reads `variables` in place of an environment: `payrelay dev` and tests.
+    pub fn from_map(variables: BTreeMap<String, String>) -> Self {
+        Self {
+            variables,
+            errors: Vec::new(),
+        }
+    }
+
+    /// A text that must be set. Empty after an error.
+    pub fn string(&mut self, name: &str) -> String {
+        self.get(name).unwrap_or_else(|| {
+            self.reject(name, "is not set", format!("set {name}"));
+            String::new()
+        })
+    }
+
+    /// A text that may be missing.
+    pub fn optional_string(&mut self, name: &str) -> Option<String> {
+        self.get(name)
+    }
+
+    /// A value with a default, which is also the example in the error.
+    pub fn parse<T>(&mut self, name: &str, default: T) -> T
+    where
+        T: FromStr<Err: Display> + Display,
+    {
+        match self.get(name).map(|text| text.parse()) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(error)) => {
+                self.reject_value(name, &error, &default);
+                default
+            }
+        }
+    }
+
+    /// A value that may be missing. `example` is shown when it is wrong.
+    pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &str, example: &str) -> Option<T> {
+        match self.get(name)?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.reject_value(name, &error, &example);
+                None
+            }
+        }
+    }
+
+    /// A secret that must be set, by `name` or as the content of the file that `{name}_FILE` names (the line end of its
+    /// last line is cut). Empty after an error.
+    pub fn secret(&mut self, name: &str) -> Secret {
+        let errors_before = self.errors.len();
+        let secret = self.optional_secret(name);
+        if secret.is_none() && self.errors.len() == errors_before {
+            self.reject(name, "is not set", format!("set {name} or {name}_FILE"));
+        }
+        secret.unwrap_or_default()
+    }
+
+    /// A secret that may be missing.
+    pub fn optional_secret(&mut self, name: &str) -> Option<Secret> {
+        let file_variable = format!("{name}_FILE");
+        match (self.get(name), self.get(&file_variable)) {
+            (Some(_), Some(_)) => {
+                self.reject(
+                    name,
+                    "is set and so is its file",
+                    format!("unset {name} or {file_variable}"),
+                );
+                None
+            }
+            (value, None) => value.map(Secret::from),
+            (None, Some(path)) => match fs::read_to_string(&path) {
+                Ok(text) if !text.trim_end().is_empty() => {
+                    Some(Secret::from(text.trim_end_matches(['\r', '\n'])))
+                }
+                Ok(_) => {
+                    self.reject(
+                        &file_variable,
+                        format!("names an empty file ({path})"),
+                        "put the secret into it",
+                    );
+                    None
+                }
+                Err(error) => {
+                    self.reject(
+                        &file_variable,
+                        format!("names {path}, which cannot be read ({error})"),
+                        "name a readable file",
+                    );
+                    None
+                }
+            },
+        }
+    }
+
+    /// The master key: 32 bytes in standard base64. Zeros after an error.
+    pub fn master_key(&mut self, name: &str) -> MasterKey {
+        let text = self.secret(name);
+        if text.expose().is_empty() {
+            return MasterKey::default();
+        }
+        MasterKey::from_base64(text.expose()).unwrap_or_else(|| {
+            self.reject(
+                name,
+                "is not 32 bytes in base64",
+                "make one with `openssl rand -base64 32`",
+            );
+            MasterKey::default()
+        })
+    }
+
+    /// Notes an error of the caller's own, as a wrong field in a file that a variable names.
+    pub fn reject(&mut self, name: &str, problem: impl Into<String>, advice: impl Into<String>) {
+        let (problem, advice) = (problem.into(), advice.into());
+        self.errors.push(ConfigError {
+            variable: name.to_owned(),
+            problem,
+            advice,
+        });
+    }
+
+    /// Whether all that was read may be used.
+    pub fn finish(self) -> Result<(), ConfigErrors> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        self.variables
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
+    }
+
+    fn reject_value(&mut self, name: &str, error: &dyn Display, example: &dyn Display) {
+        let got = self.get(name).unwrap_or_default();
+        self.reject(
+            name,
+            format!("{got:?} is not valid ({error})"),
+            format!("set it to a value such as {example}"),
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! The `main` of every service.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::config::{Common, Loader};
+use crate::{Shutdown, telemetry, tls};
+
+/// `EX_CONFIG` of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+/// How long a service may take to notice the hard end.
+const HARD_END: Duration = Duration::from_secs(2);
+
+/// Runs a service from its configuration to its exit code: 0 after a clean stop, 78 when the configuration is wrong (every
+/// error on a line of its own on standard error), 1 for anything else (one line).
+///
+/// ```no_run
+/// # struct Config { common: service::Common }
+/// # impl AsRef<service::Common> for Config { fn as_ref(&self) -> &service::Common { &self.common } }
+/// # impl Config { fn load(_: &mut service::Loader) -> Self { unimplemented!() } }
+/// # async fn run(_: Config, _: service::Shutdown) -> Result<(), std::io::Error> { Ok(()) }
+/// fn main() -> std::process::ExitCode {
+///     service::run_main("ingress", Config::load, run)
+/// }
+/// ```
+pub fn run_main<C, E, F>(
+    name: &'static str,
+    load: impl FnOnce(&mut Loader) -> C,
+    run: impl FnOnce(C, Shutdown) -> F,
+) -> ExitCode
+where
+    C: AsRef<Common>,
+    E: Display,
+    F: Future<Output = Result<(), E>>,
+{
+    let mut loader = Loader::from_env();
+    let config = load(&mut loader);
+    if let Err(errors) = loader.finish() {
+        complain(&errors);
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    match start(name, config, run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format_args!("{name}: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start<C, E, F>(name: &str, config: C, run: impl FnOnce(C, Shutdown) -> F) -> Result<(), String>
+where
+    C: AsRef<Common>,
+    E: Display,
+    F: Future<Output = Result<(), E>>,
+{
+    let common = config.as_ref();
+    telemetry::init(&common.log_filter, common.log_format).map_err(|error| error.to_string())?;
+    telemetry::metrics();
+    tls::install();
+    let grace = common.shutdown_grace;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let result = runtime.block_on(async {
+        let shutdown = Shutdown::on_signals(grace).map_err(|error| error.to_string())?;
+        tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
+        let hard = shutdown.hard.clone();
+        tokio::select! {
+            // `{:#}` shows the causes of an `anyhow::Error` in the same line.
+            result = run(config, shutdown) => result.map_err(|error| format!("{error:#}")),
+            () = async { hard.cancelled().await; tokio::time::sleep(HARD_END).await } => {
+                Err(format!("did not stop within the grace of {} s", grace.as_secs()))
+            }
+        }
+    });
+    // Blocking tasks must not hold the process.
+    runtime.shutdown_timeout(HARD_END);
+    if result.is_ok() {
+        tracing::info!(service = name, "stopped");
+    }
+    result
+}
+
+fn complain(what: &dyn Display) {
+    // Nobody is left to tell when standard error is closed.
+    let _closed = writeln!(io::stderr(), "{what}");
+}

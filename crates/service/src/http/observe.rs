@@ -1,0 +1,70 @@
+//! The middleware around every request.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use tracing::Instrument as _;
+
+use crate::Problem;
+use crate::trace::{TRACEPARENT, TraceParent};
+
+/// Traces, bounds and measures a request; a panic of its handler becomes a 500.
+pub(super) async fn observe(State(timeout): State<Duration>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let trace = trace_parent(request.headers());
+    request.extensions_mut().insert(trace);
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    // The path itself would make a time series for every address that somebody tries.
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str).to_owned();
+
+    let span = tracing::info_span!("request", trace_id = trace.trace_id(), method, route);
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match tokio::time::timeout(timeout, handled.instrument(span.clone())).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => {
+            span.in_scope(|| tracing::error!("the handler panicked"));
+            Problem::internal().into_response()
+        }
+        Err(_elapsed) => {
+            span.in_scope(|| tracing::warn!(timeout_ms = timeout.as_millis(), "the request timed out"));
+            timed_out().into_response()
+        }
+    };
+
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("payrelay_http_request_seconds", "method" => method, "route" => route, "status" => status)
+        .record(started.elapsed().as_secs_f64());
+    response
+}
+
+fn timed_out() -> Problem {
+    let detail = "no answer in time; whether the request took effect is unknown";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).retry_after(1)
+}
+
+fn trace_parent(headers: &HeaderMap) -> TraceParent {
+    let given = headers
+        .get(TRACEPARENT)
+        .and_then(|value| TraceParent::parse(value.to_str().ok()?).ok());
+    given.map_or_else(TraceParent::generate, TraceParent::child)
+}
+
+/// Any token may stand for a method; only the usual ones get a time series.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
