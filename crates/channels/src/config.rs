@@ -1,14 +1,16 @@
 //! The channels file: one TOML table per account.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::str::FromStr;
 
 use events::ChannelAccount;
 use toml::{Table, Value};
-use zeroize::Zeroizing;
+
+pub(crate) use fields::Fields;
 
 use crate::Account;
 
@@ -118,128 +120,19 @@ fn parse_account(
         ));
     }
 
-    let mut fields = Fields {
-        account: name,
-        table,
-        read_file,
-        known: Vec::new(),
-        errors: Vec::new(),
+    let mut fields = Fields::new(name, table, read_file);
+    let supported = Account::KINDS.join(", ");
+    let account = match fields.take("kind") {
+        None => Err(format!("missing; expected one of {supported}")),
+        Some(Value::String(kind)) => Account::from_fields(&kind, account_name, &mut fields)
+            .ok_or_else(|| format!("expected one of {supported}, got {kind:?}")),
+        Some(other) => Err(format!("expected one of {supported}, got {}", other.type_str())),
     };
-    let supported = || format!("expected one of {}", Account::KINDS.join(", "));
-    let Some(kind) = fields.text("kind") else {
-        fields.refuse("kind", supported());
-        return Err(fields.errors);
-    };
-    let Some(account) = Account::from_fields(&kind, account_name, &mut fields) else {
-        fields.refuse("kind", format!("{}, got {kind:?}", supported()));
-        return Err(fields.errors);
-    };
-    fields.refuse_unknown();
-    if fields.errors.is_empty() {
-        Ok(account)
-    } else {
-        Err(fields.errors)
-    }
-}
-
-/// The fields of one account. Each is taken once by the channel's code; what nobody took is an error.
-pub(crate) struct Fields<'a> {
-    account: &'a str,
-    table: Table,
-    read_file: &'a dyn Fn(&Path) -> io::Result<String>,
-    known: Vec<&'static str>,
-    errors: Vec<ConfigError>,
-}
-
-impl Fields<'_> {
-    /// A text.
-    pub(crate) fn text(&mut self, field: &'static str) -> Option<String> {
-        match self.take(field)? {
-            Value::String(text) => Some(text),
-            other => {
-                self.refuse(field, format!("expected a string, got {}", other.type_str()));
-                None
-            }
-        }
-    }
-
-    /// The keys given under one name and its variants: `{name}` and `{name}_file` are strings, `{name}s` and
-    /// `{name}_files` lists of strings, for rotations. All that are given count; none at all is an error.
-    pub(crate) fn keys<T: FromStr<Err: fmt::Display>>(&mut self, variants: [&'static str; 4]) -> Vec<T> {
-        let [one, many, file, files] = variants;
-        let mut keys = Vec::new();
-        let mut given = false;
-        for field in [one, many, file, files] {
-            given |= self.table.contains_key(field);
-            for text in self.texts(field, field == many || field == files) {
-                let by_file = field == file || field == files;
-                match if by_file { self.read(&text) } else { Ok(text) } {
-                    Ok(key) => self.parse_key(field, key, &mut keys),
-                    Err(message) => self.refuse(field, message),
-                }
-            }
-        }
-        if !given {
-            self.refuse(one, format!("missing; give {one}, {many}, {file} or {files}"));
-        }
-        keys
-    }
-
-    /// Notes an error of this account.
-    pub(crate) fn refuse(&mut self, field: &str, message: String) {
-        let account = Some(self.account.to_owned());
-        self.errors.push(ConfigError {
-            account,
-            field: Some(field.to_owned()),
-            message,
-        });
-    }
-
-    fn parse_key<T: FromStr<Err: fmt::Display>>(&mut self, field: &str, key: String, keys: &mut Vec<T>) {
-        let key = Zeroizing::new(key);
-        match key.trim().parse() {
-            Ok(key) => keys.push(key),
-            Err(error) => self.refuse(field, error.to_string()),
-        }
-    }
-
-    fn texts(&mut self, field: &'static str, list: bool) -> Vec<String> {
-        if !list {
-            return self.text(field).into_iter().collect();
-        }
-        let texts = match self.take(field) {
-            None => return Vec::new(),
-            Some(Value::Array(items)) if !items.is_empty() => items
-                .into_iter()
-                .map(|item| {
-                    if let Value::String(text) = item {
-                        Some(text)
-                    } else {
-                        None
-                    }
-                })
-                .collect(),
-            Some(_) => None,
-        };
-        texts.unwrap_or_else(|| {
-            self.refuse(field, "expected a list of one or more strings".to_owned());
-            Vec::new()
-        })
-    }
-
-    fn read(&self, path: &str) -> Result<String, String> {
-        (self.read_file)(Path::new(path)).map_err(|error| format!("cannot read {path}: {error}"))
-    }
-
-    fn take(&mut self, field: &'static str) -> Option<Value> {
-        self.known.push(field);
-        self.table.remove(field)
-    }
-
-    fn refuse_unknown(&mut self) {
-        let expected = format!("unknown field, expected one of {}", self.known.join(", "));
-        for field in std::mem::take(&mut self.table).keys() {
-            self.refuse(field, expected.clone());
+    match account {
+        Ok(account) => fields.finish().map(|()| account),
+        Err(message) => {
+            fields.refuse("kind", message);
+            Err(fields.into_errors())
         }
     }
 }

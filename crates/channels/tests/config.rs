@@ -1,0 +1,139 @@
+//! The channels file: what is taken, and that every error is named at once.
+
+use std::io;
+use std::path::Path;
+
+use channels::{ChannelSet, ConfigErrors, Request};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+
+/// The files that the tests name.
+fn read_file(path: &Path) -> io::Result<String> {
+    match path.to_str() {
+        Some("keys/good") => Ok(format!("{OTHER}\n")),
+        Some("keys/bad") => Ok("not-a-key".to_owned()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+fn parse(text: &str) -> Result<ChannelSet, ConfigErrors> {
+    ChannelSet::parse(text, read_file)
+}
+
+fn errors(text: &str) -> String {
+    parse(text).expect_err("the file is wrong").to_string()
+}
+
+/// Whether the account takes what is signed with this secret.
+fn accepts(channels: &ChannelSet, name: &str, secret: &str) -> bool {
+    let secret = secret.parse().expect("the secret is right");
+    let ping = "{\"type\":\"ping\"}".to_owned();
+    let sent = channels::standard::sign(ping, "evt_1", &secret, NOW).expect("the id is right");
+    let request = Request {
+        headers: &sent.headers(),
+        body: sent.body.as_bytes(),
+    };
+    channels
+        .account(name)
+        .expect("the account is configured")
+        .verify(&request, NOW)
+        .is_ok()
+}
+
+#[test]
+fn keys_come_by_value_by_file_or_as_lists() {
+    let channels = parse(&format!(
+        "[by_value]\nkind = 'standard'\nsecret = '{SECRET}'\n\
+         [by_file]\nkind = 'standard'\nsecret_file = 'keys/good'\n\
+         [rotating]\nkind = 'standard'\nsecrets = ['{PUBLIC}', '{SECRET}']\nsecret_files = ['keys/good']\n"
+    ))
+    .unwrap();
+    let names = ["by_file", "by_value", "rotating"];
+    assert_eq!(channels.names().collect::<Vec<_>>(), names);
+    assert_eq!(
+        names.map(|name| accepts(&channels, name, SECRET)),
+        [false, true, true]
+    );
+    assert_eq!(
+        names.map(|name| accepts(&channels, name, OTHER)),
+        [true, false, true]
+    );
+    let account = channels.account("by_file").unwrap();
+    assert_eq!((account.name().as_str(), account.kind()), ("by_file", "standard"));
+    assert!(channels.account("nobody").is_none());
+}
+
+#[test]
+fn an_empty_file_has_no_accounts() {
+    assert_eq!(parse("# nothing yet\n").unwrap().names().count(), 0);
+    assert_eq!(ChannelSet::default().names().count(), 0);
+}
+
+#[test]
+fn all_errors_come_at_once_each_with_account_and_field() {
+    let errors = errors(&format!(
+        "loose = 1\n\
+         ['a b']\nkind = 'standard'\nsecret = '{SECRET}'\n\
+         [balance]\nkind = 'standard'\nsecret = '{SECRET}'\n\
+         [keyless]\nkind = 'standard'\n\
+         [kindless]\nsecret = '{SECRET}'\n\
+         [kind_number]\nkind = 7\n\
+         [lost]\nkind = 'standard'\nsecret_file = 'keys/none'\n\
+         [right]\nkind = 'standard'\nsecret = '{SECRET}'\n\
+         [strange]\nkind = 'paypal'\n\
+         [typo]\nkind = 'standard'\nsecret = '{SECRET}'\nsecert = 'x'\n\
+         [wrong]\nkind = 'standard'\nsecret = 'whsec_AAAA'\nsecrets = []\nsecret_file = 'keys/bad'\nsecret_files = [1]\n"
+    ));
+    let expected = [
+        ("[a b] ", "letters, digits"),
+        ("[balance] ", "reserved"),
+        (
+            "[keyless] secret: ",
+            "missing; give secret, secrets, secret_file or secret_files",
+        ),
+        ("[kind_number] kind: ", "expected one of standard, got integer"),
+        ("[kindless] kind: ", "missing; expected one of standard"),
+        ("[loose] ", "expected a table of fields, got integer"),
+        ("[lost] secret_file: ", "cannot read keys/none"),
+        ("[strange] kind: ", "expected one of standard, got \"paypal\""),
+        ("[typo] secert: ", "unknown field, expected one of kind, secret"),
+        ("[wrong] secret: ", "24 to 64 bytes is needed, this one has 3"),
+        ("[wrong] secrets: ", "expected a list of one or more strings"),
+        ("[wrong] secret_file: ", "must begin with whsec_ or whpk_"),
+        ("[wrong] secret_files: ", "expected a list of one or more strings"),
+    ];
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{errors}");
+    for (start, part) in expected {
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with(start) && line.contains(part)),
+            "{start}{part}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn no_error_and_no_debug_output_tells_a_secret() {
+    let broken = errors(&format!("[a]\nkind = 'standard'\nsecret = '{SECRET}"));
+    assert!(
+        broken.starts_with("not TOML, line 3: ") && !broken.contains("C2FV"),
+        "{broken}"
+    );
+    let twice = errors(&format!("[a]\nsecret = '{SECRET}'\nsecret = '{SECRET}'"));
+    assert!(
+        twice.starts_with("not TOML, line 3: ") && !twice.contains("C2FV"),
+        "{twice}"
+    );
+    let short = errors(&format!("[a]\nkind = 'standard'\nsecret = '{}'", &SECRET[..20]));
+    assert!(!short.contains("C2FV"), "{short}");
+
+    let channels = parse(&format!("[a]\nkind = 'standard'\nsecret = '{SECRET}'")).unwrap();
+    assert!(!format!("{channels:?}").contains("C2FV"), "{channels:?}");
+}
