@@ -194,3 +194,6 @@ where
         batch
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use storage::partitions::{Maintainer, Partitioned, Report};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use crate::Fixture;
+
+const NOW: OffsetDateTime = datetime!(2026-01-31 23:59:59 UTC);
+const MIDNIGHT: OffsetDateTime = datetime!(2026-02-01 00:00:00 UTC);
+
+const EVENTS: Partitioned = Partitioned {
+    schema: "pay",
+    table: "events",
+    retention_days: 2,
+    keep_if: Some("EXISTS (SELECT FROM pay.outbox_pending o WHERE o.event_id = p.event_id)"),
+};
+const HANDLED: Partitioned = Partitioned {
+    schema: "orders",
+    table: "handled",
+    retention_days: 1,
+    keep_if: None,
+};
+
+async fn fixture() -> (Fixture, Maintainer) {
+    let fixture = Fixture::new();
+    fixture
+        .execute(
+            "CREATE SCHEMA pay;
+             CREATE TABLE pay.events (event_id int, day date NOT NULL) PARTITION BY RANGE (day);
+             CREATE TABLE pay.outbox_pending (event_id int);
+             CREATE SCHEMA orders;
+             CREATE TABLE orders.handled (at timestamptz NOT NULL) PARTITION BY RANGE (at)",
+        )
+        .await;
+    let maintainer = Maintainer::new(fixture.database.clone(), vec![EVENTS, HANDLED]);
+    (fixture, maintainer)
+}
+
+#[tokio::test]
+async fn midnight_needs_no_luck() {
+    let (fixture, maintainer) = fixture().await;
+    let report = maintainer.maintain(NOW).await.unwrap();
+    assert_eq!(report.created.len(), 6 + 5);
+    assert_eq!(report.created[0], "pay.events_p20260129");
+    assert_eq!(maintainer.maintain(NOW).await.unwrap(), Report::default());
+
+    fixture
+        .execute("INSERT INTO pay.events VALUES (1, '2026-01-29'), (2, '2026-02-03')")
+        .await;
+    fixture
+        .execute("INSERT INTO orders.handled VALUES ('2026-01-31 23:59:59Z'), ('2026-02-01 00:00:00Z')")
+        .await;
+    assert_eq!(
+        fixture
+            .count("SELECT count(*) FROM orders.handled_p20260201")
+            .await,
+        1
+    );
+
+    let report = maintainer.maintain(MIDNIGHT).await.unwrap();
+    assert_eq!(
+        report.created,
+        ["pay.events_p20260204", "orders.handled_p20260204"]
+    );
+    assert_eq!(
+        report.dropped,
+        ["pay.events_p20260129", "orders.handled_p20260130"]
+    );
+    assert_eq!(fixture.count("SELECT count(*) FROM pay.events").await, 1);
+}
+
+#[tokio::test]
+async fn an_expired_partition_stays_while_a_row_must() {
+    let (fixture, maintainer) = fixture().await;
+    maintainer.maintain(NOW).await.unwrap();
+    fixture
+        .execute("INSERT INTO pay.events VALUES (1, '2026-01-29'); INSERT INTO pay.outbox_pending VALUES (1)")
+        .await;
+    let report = maintainer.maintain(MIDNIGHT).await.unwrap();
+    assert_eq!(report.kept, ["pay.events_p20260129"]);
+    assert_eq!(fixture.count("SELECT count(*) FROM pay.events").await, 1);
+
+    fixture.execute("DELETE FROM pay.outbox_pending").await;
+    let report = maintainer.maintain(MIDNIGHT).await.unwrap();
+    assert_eq!(report.dropped, ["pay.events_p20260129"]);
+}
+
+#[tokio::test]
+async fn a_locked_table_is_postponed_and_does_not_stop_the_others() {
+    let (fixture, maintainer) = fixture().await;
+    let mut client = fixture.database.client().await.unwrap();
+    let blocker = client.transaction().await.unwrap();
+    blocker
+        .batch_execute("LOCK TABLE pay.events IN ACCESS SHARE MODE")
+        .await
+        .unwrap();
+    let report = maintainer.maintain(NOW).await.unwrap();
+    assert_eq!(report.postponed, ["pay.events"]);
+    assert_eq!(report.created.len(), 5);
+    blocker.rollback().await.unwrap();
+    assert_eq!(maintainer.maintain(NOW).await.unwrap().created.len(), 6);
+}
+
+#[tokio::test]
+async fn replicas_may_maintain_at_once() {
+    let (_fixture, maintainer) = fixture().await;
+    for now in [NOW, MIDNIGHT] {
+        let passes: Vec<_> = (0..4)
+            .map(|_| {
+                let maintainer = maintainer.clone();
+                tokio::spawn(async move { maintainer.maintain(now).await })
+            })
+            .collect();
+        let mut created = 0;
+        for pass in passes {
+            created += pass.await.unwrap().unwrap().created.len();
+        }
+        assert_eq!(created, if now == NOW { 11 } else { 2 });
+    }
+}
