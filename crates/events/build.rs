@@ -13,8 +13,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .compile_well_known_types()
         .extern_path(".google.protobuf", "::pbjson_types")
         .compile_fds(descriptors.clone())?;
-    pbjson_build::Builder::new()
-        .register_descriptors(&descriptors.encode_to_vec())?
-        .build(&[".pay.v1"])?;
+    pbjson_build::Builder::new().register_descriptors(&descriptors.encode_to_vec())?.build(&[".pay.v1"])?;
     Ok(())
 }

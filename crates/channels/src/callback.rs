@@ -14,10 +14,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// The first header of this name, in whatever case.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| *value)
     }
 }

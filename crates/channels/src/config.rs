@@ -53,9 +53,7 @@ impl ChannelSet {
     ///
     /// `read_file` gets each path as it is written and decides what a relative one is relative to.
     pub fn parse(text: &str, read_file: impl Fn(&Path) -> io::Result<String>) -> Result<Self, ConfigErrors> {
-        let tables: Table = text
-            .parse()
-            .map_err(|error| ConfigErrors(vec![not_toml(text, &error)]))?;
+        let tables: Table = text.parse().map_err(|error| ConfigErrors(vec![not_toml(text, &error)]))?;
         let mut accounts = BTreeMap::new();
         let mut errors = Vec::new();
         for (name, value) in tables {
@@ -66,11 +64,7 @@ impl ChannelSet {
                 Err(more) => errors.extend(more),
             }
         }
-        if errors.is_empty() {
-            Ok(Self { accounts })
-        } else {
-            Err(ConfigErrors(errors))
-        }
+        if errors.is_empty() { Ok(Self { accounts }) } else { Err(ConfigErrors(errors)) }
     }
 
     /// The account of this name.
@@ -88,11 +82,7 @@ impl ChannelSet {
 fn not_toml(text: &str, error: &toml::de::Error) -> ConfigError {
     let start = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-    ConfigError {
-        account: None,
-        field: None,
-        message: format!("not TOML, line {line}: {}", error.message()),
-    }
+    ConfigError { account: None, field: None, message: format!("not TOML, line {line}: {}", error.message()) }
 }
 
 fn parse_account(
@@ -100,24 +90,13 @@ fn parse_account(
     value: Value,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Account, Vec<ConfigError>> {
-    let whole = |message: String| {
-        vec![ConfigError {
-            account: Some(name.to_owned()),
-            field: None,
-            message,
-        }]
-    };
+    let whole = |message: String| vec![ConfigError { account: Some(name.to_owned()), field: None, message }];
     let Value::Table(table) = value else {
-        return Err(whole(format!(
-            "expected a table of fields, got {}",
-            value.type_str()
-        )));
+        return Err(whole(format!("expected a table of fields, got {}", value.type_str())));
     };
     let account_name = ChannelAccount::parse(name).map_err(|error| whole(error.to_string()))?;
     if account_name.is_balance() {
-        return Err(whole(
-            "this name is reserved for payments from a balance, choose another".to_owned(),
-        ));
+        return Err(whole("this name is reserved for payments from a balance, choose another".to_owned()));
     }
 
     let mut fields = Fields::new(name, table, read_file);

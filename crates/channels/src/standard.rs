@@ -38,9 +38,7 @@ impl Standard {
     pub(crate) const KIND: &str = "standard";
 
     pub(crate) fn from_fields(fields: &mut Fields<'_>) -> Self {
-        Self {
-            keys: fields.keys(["secret", "secrets", "secret_file", "secret_files"]),
-        }
+        Self { keys: fields.keys(["secret", "secrets", "secret_file", "secret_files"]) }
     }
 
     pub(crate) fn verify(
@@ -57,11 +55,9 @@ impl Standard {
     /// 2xx stops the channel's retries; everything else is repeated by the channel and explained as RFC 9457 tells.
     pub(crate) fn answer(outcome: &Outcome<'_>) -> Answer {
         match outcome {
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => Answer {
-                status: 204,
-                content_type: None,
-                body: String::new(),
-            },
+            Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => {
+                Answer { status: 204, content_type: None, body: String::new() }
+            }
             Outcome::Refused(refusal @ Refusal::Unreadable { .. }) => {
                 problem(422, refusal.code(), &refusal.to_string())
             }
@@ -77,11 +73,7 @@ impl Standard {
 
 fn problem(status: u16, code: &str, detail: &str) -> Answer {
     let body = serde_json::json!({ "type": "about:blank", "status": status, "code": code, "detail": detail });
-    Answer {
-        status,
-        content_type: Some("application/problem+json"),
-        body: body.to_string(),
-    }
+    Answer { status, content_type: Some("application/problem+json"), body: body.to_string() }
 }
 
 impl From<VerifyError> for Refusal {
@@ -92,9 +84,7 @@ impl From<VerifyError> for Refusal {
             VerifyError::MissingHeader(_)
             | VerifyError::MalformedHeader(_)
             | VerifyError::NoUsableSignature
-            | VerifyError::BadSignature => Self::BadSignature {
-                detail: error.to_string(),
-            },
+            | VerifyError::BadSignature => Self::BadSignature { detail: error.to_string() },
         }
     }
 }

@@ -34,15 +34,8 @@ fn accepts(channels: &ChannelSet, name: &str, secret: &str) -> bool {
     let secret = secret.parse().expect("the secret is right");
     let ping = "{\"type\":\"ping\"}".to_owned();
     let sent = channels::standard::sign(ping, "evt_1", &secret, NOW).expect("the id is right");
-    let request = Request {
-        headers: &sent.headers(),
-        body: sent.body.as_bytes(),
-    };
-    channels
-        .account(name)
-        .expect("the account is configured")
-        .verify(&request, NOW)
-        .is_ok()
+    let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+    channels.account(name).expect("the account is configured").verify(&request, NOW).is_ok()
 }
 
 #[test]
@@ -55,14 +48,8 @@ fn keys_come_by_value_by_file_or_as_lists() {
     .unwrap();
     let names = ["by_file", "by_value", "rotating"];
     assert_eq!(channels.names().collect::<Vec<_>>(), names);
-    assert_eq!(
-        names.map(|name| accepts(&channels, name, SECRET)),
-        [false, true, true]
-    );
-    assert_eq!(
-        names.map(|name| accepts(&channels, name, OTHER)),
-        [true, false, true]
-    );
+    assert_eq!(names.map(|name| accepts(&channels, name, SECRET)), [false, true, true]);
+    assert_eq!(names.map(|name| accepts(&channels, name, OTHER)), [true, false, true]);
     let account = channels.account("by_file").unwrap();
     assert_eq!((account.name().as_str(), account.kind()), ("by_file", "standard"));
     assert!(channels.account("nobody").is_none());
@@ -92,10 +79,7 @@ fn all_errors_come_at_once_each_with_account_and_field() {
     let expected = [
         ("[a b] ", "letters, digits"),
         ("[balance] ", "reserved"),
-        (
-            "[keyless] secret: ",
-            "missing; give secret, secrets, secret_file or secret_files",
-        ),
+        ("[keyless] secret: ", "missing; give secret, secrets, secret_file or secret_files"),
         ("[kind_number] kind: ", "expected one of standard, got integer"),
         ("[kindless] kind: ", "missing; expected one of standard"),
         ("[loose] ", "expected a table of fields, got integer"),
@@ -111,9 +95,7 @@ fn all_errors_come_at_once_each_with_account_and_field() {
     assert_eq!(lines.len(), expected.len(), "{errors}");
     for (start, part) in expected {
         assert!(
-            lines
-                .iter()
-                .any(|line| line.starts_with(start) && line.contains(part)),
+            lines.iter().any(|line| line.starts_with(start) && line.contains(part)),
             "{start}{part}: {errors}"
         );
     }
@@ -122,15 +104,9 @@ fn all_errors_come_at_once_each_with_account_and_field() {
 #[test]
 fn no_error_and_no_debug_output_tells_a_secret() {
     let broken = errors(&format!("[a]\nkind = 'standard'\nsecret = '{SECRET}"));
-    assert!(
-        broken.starts_with("not TOML, line 3: ") && !broken.contains("C2FV"),
-        "{broken}"
-    );
+    assert!(broken.starts_with("not TOML, line 3: ") && !broken.contains("C2FV"), "{broken}");
     let twice = errors(&format!("[a]\nsecret = '{SECRET}'\nsecret = '{SECRET}'"));
-    assert!(
-        twice.starts_with("not TOML, line 3: ") && !twice.contains("C2FV"),
-        "{twice}"
-    );
+    assert!(twice.starts_with("not TOML, line 3: ") && !twice.contains("C2FV"), "{twice}");
     let short = errors(&format!("[a]\nkind = 'standard'\nsecret = '{}'", &SECRET[..20]));
     assert!(!short.contains("C2FV"), "{short}");
 

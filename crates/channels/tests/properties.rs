@@ -19,10 +19,7 @@ fn verify(headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, Refusal> {
     let text = format!("[gateway_main]\nkind = 'standard'\nsecret = '{SECRET}'");
     let channels =
         ChannelSet::parse(&text, |_| Err(std::io::ErrorKind::NotFound.into())).expect("it is right");
-    channels
-        .account("gateway_main")
-        .expect("it is there")
-        .verify(&Request { headers, body }, NOW)
+    channels.account("gateway_main").expect("it is there").verify(&Request { headers, body }, NOW)
 }
 
 fn any_time() -> impl Strategy<Value = OffsetDateTime> {
@@ -33,41 +30,24 @@ fn any_time() -> impl Strategy<Value = OffsetDateTime> {
 }
 
 fn any_money() -> impl Strategy<Value = Money> {
-    (
-        0..=i64::MAX,
-        prop::sample::select(vec!["CNY", "USD", "JPY", "KWD", "CLF"]),
+    (0..=i64::MAX, prop::sample::select(vec!["CNY", "USD", "JPY", "KWD", "CLF"])).prop_map(
+        |(amount_minor, code)| Money::new(amount_minor, Currency::parse(code).expect("it is listed")),
     )
-        .prop_map(|(amount_minor, code)| {
-            Money::new(amount_minor, Currency::parse(code).expect("it is listed"))
-        })
 }
 
 fn any_notice() -> impl Strategy<Value = Notice> {
-    let kinds = [
-        Kind::PaymentSucceeded,
-        Kind::PaymentFailed,
-        Kind::PaymentClosed,
-        Kind::RefundSucceeded,
-    ];
+    let kinds = [Kind::PaymentSucceeded, Kind::PaymentFailed, Kind::PaymentClosed, Kind::RefundSucceeded];
     let kind = prop::sample::select(kinds.to_vec());
-    (
-        kind,
-        "[A-Za-z0-9_.:@-]{1,64}",
-        "[!-~]{1,128}",
-        any_money(),
-        any_time(),
-        0..=i64::MAX,
+    (kind, "[A-Za-z0-9_.:@-]{1,64}", "[!-~]{1,128}", any_money(), any_time(), 0..=i64::MAX).prop_map(
+        |(kind, pay_order_no, channel_trade_no, amount, at, refunded_minor)| Notice {
+            kind,
+            pay_order_no: PayOrderNo::parse(pay_order_no).expect("it is valid"),
+            channel_trade_no,
+            amount,
+            at,
+            refunded_minor: (kind == Kind::RefundSucceeded).then_some(refunded_minor),
+        },
     )
-        .prop_map(
-            |(kind, pay_order_no, channel_trade_no, amount, at, refunded_minor)| Notice {
-                kind,
-                pay_order_no: PayOrderNo::parse(pay_order_no).expect("it is valid"),
-                channel_trade_no,
-                amount,
-                at,
-                refunded_minor: (kind == Kind::RefundSucceeded).then_some(refunded_minor),
-            },
-        )
 }
 
 proptest! {

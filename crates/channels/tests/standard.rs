@@ -13,26 +13,19 @@ const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 fn channels() -> ChannelSet {
     let text = format!("[gateway_main]\nkind = 'standard'\nsecret = '{SECRET}'");
-    ChannelSet::parse(&text, |path| {
-        panic!("no file is named, {} was asked for", path.display())
-    })
-    .expect("the configuration is right")
+    ChannelSet::parse(&text, |path| panic!("no file is named, {} was asked for", path.display()))
+        .expect("the configuration is right")
 }
 
 fn account(channels: &ChannelSet) -> &Account {
-    channels
-        .account("gateway_main")
-        .expect("the account is configured")
+    channels.account("gateway_main").expect("the account is configured")
 }
 
 /// What becomes of an authentic callback with this body.
 fn verify(body: &str) -> Result<Callback, Refusal> {
     let secret: Secret = SECRET.parse().expect("the secret is right");
     let sent = sign(body.to_owned(), "evt_1", &secret, NOW).expect("the id is right");
-    let request = Request {
-        headers: &sent.headers(),
-        body: sent.body.as_bytes(),
-    };
+    let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
     account(&channels()).verify(&request, NOW)
 }
 
@@ -51,10 +44,7 @@ fn with(kind: &str, changes: &Value) -> Value {
     for (field, value) in changes.as_object().expect("changes are an object") {
         body["data"][field] = value.clone();
     }
-    body["data"]
-        .as_object_mut()
-        .expect("data is an object")
-        .retain(|_, value| !value.is_null());
+    body["data"].as_object_mut().expect("data is an object").retain(|_, value| !value.is_null());
     body
 }
 
@@ -79,9 +69,7 @@ fn a_success_states_who_paid_what_and_when() {
         dedupe_id: "evt_1".to_owned(),
         pay_order_no: PayOrderNo::parse("P1").unwrap(),
         fact: Fact {
-            kind: FactKind::Succeeded {
-                paid_at: datetime!(2025-12-31 23:59:58.123_456 UTC),
-            },
+            kind: FactKind::Succeeded { paid_at: datetime!(2025-12-31 23:59:58.123_456 UTC) },
             account: Some(ChannelAccount::parse("gateway_main").unwrap()),
             amount: Some(Money::new(1999, Currency::parse("CNY").unwrap())),
             channel_trade_no: Some("T1".to_owned()),
@@ -93,10 +81,7 @@ fn a_success_states_who_paid_what_and_when() {
 #[test]
 fn failures_and_closes_need_neither_trade_nor_time() {
     let absent = |status: &str| json!({"status": status, "channel_trade_no": null, "success_time": null});
-    assert_eq!(
-        stated(&with("payment.failed", &absent("FAILED"))).fact.kind,
-        FactKind::Failed
-    );
+    assert_eq!(stated(&with("payment.failed", &absent("FAILED"))).fact.kind, FactKind::Failed);
     let closed = stated(&with("payment.closed", &absent("CLOSED"))).fact;
     assert_eq!((closed.kind, closed.channel_trade_no), (FactKind::Closed, None));
 }
@@ -107,33 +92,22 @@ fn a_refund_states_the_sum_of_all_refunds() {
     let refunded_minor = 500;
     assert_eq!(
         refund(&json!({"status": "REFUNDED", "refunded_minor": 500})),
-        FactKind::Refunded {
-            refunded_minor,
-            refunded_at: datetime!(2025-12-31 23:59:58.123_456 UTC)
-        }
+        FactKind::Refunded { refunded_minor, refunded_at: datetime!(2025-12-31 23:59:58.123_456 UTC) }
     );
     assert_eq!(
         refund(&json!({"status": "REFUNDED", "refunded_minor": 500, "success_time": null})),
-        FactKind::Refunded {
-            refunded_minor,
-            refunded_at: NOW
-        }
+        FactKind::Refunded { refunded_minor, refunded_at: NOW }
     );
 }
 
 #[test]
 fn unknown_types_and_fields_are_no_error() {
     let body = json!({"type": "payout.created", "data": "anything"}).to_string();
-    let Ok(Callback::Ignored { dedupe_id, reason }) = verify(&body) else {
-        panic!("not ignored")
-    };
+    let Ok(Callback::Ignored { dedupe_id, reason }) = verify(&body) else { panic!("not ignored") };
     assert_eq!(dedupe_id, "evt_1");
     assert!(reason.contains("payout.created"), "{reason}");
 
-    let more = with(
-        "payment.succeeded",
-        &json!({"buyer": {"name": "x"}, "receipt_amount": 1}),
-    );
+    let more = with("payment.succeeded", &json!({"buyer": {"name": "x"}, "receipt_amount": 1}));
     assert_eq!(stated(&more), stated(&success()));
 }
 
@@ -158,10 +132,7 @@ fn a_wrong_field_is_named() {
         let detail = unreadable(&with("payment.succeeded", &json!({field: value})).to_string());
         assert!(detail.contains(field), "{field} = {value}: {detail}");
     }
-    for changes in [
-        json!({"status": "REFUNDED"}),
-        json!({"status": "REFUNDED", "refunded_minor": -1}),
-    ] {
+    for changes in [json!({"status": "REFUNDED"}), json!({"status": "REFUNDED", "refunded_minor": -1})] {
         let detail = unreadable(&with("refund.succeeded", &changes).to_string());
         assert!(detail.contains("refunded_minor"), "{changes}: {detail}");
     }
@@ -187,19 +158,9 @@ fn amounts_are_integers_and_times_rfc_3339() {
 #[test]
 fn what_is_no_such_json_is_unreadable() {
     let amount = "\"amount_minor\":1999";
-    let twice = success()
-        .to_string()
-        .replacen(amount, &format!("\"amount_minor\":1,{amount}"), 1);
+    let twice = success().to_string().replacen(amount, &format!("\"amount_minor\":1,{amount}"), 1);
     assert!(unreadable(&twice).contains("duplicate"));
-    for body in [
-        "",
-        "null",
-        "[]",
-        "{}",
-        "{\"type\":1}",
-        "\u{feff}{}",
-        &format!("{} x", success()),
-    ] {
+    for body in ["", "null", "[]", "{}", "{\"type\":1}", "\u{feff}{}", &format!("{} x", success())] {
         unreadable(body);
     }
 }
@@ -216,35 +177,16 @@ fn every_outcome_has_its_answer() {
     let answer = |outcome: &Outcome<'_>| account(&channels).answer(outcome);
     for outcome in [Outcome::Accepted, Outcome::Duplicate, Outcome::Ignored] {
         let answer = answer(&outcome);
-        assert_eq!(
-            (answer.status, answer.content_type, answer.body.as_str()),
-            (204, None, "")
-        );
+        assert_eq!((answer.status, answer.content_type, answer.body.as_str()), (204, None, ""));
     }
-    let forged = Refusal::BadSignature {
-        detail: "no signature matches".to_owned(),
-    };
-    let strange = Refusal::Unreadable {
-        detail: "status: …".to_owned(),
-    };
+    let forged = Refusal::BadSignature { detail: "no signature matches".to_owned() };
+    let strange = Refusal::Unreadable { detail: "status: …".to_owned() };
     for (outcome, status, code) in [
         (Outcome::Refused(&forged), 401, "bad_signature"),
-        (
-            Outcome::Refused(&Refusal::TooOld { age_seconds: 301 }),
-            401,
-            "too_old",
-        ),
-        (
-            Outcome::Refused(&Refusal::TooNew { ahead_seconds: 301 }),
-            401,
-            "too_new",
-        ),
+        (Outcome::Refused(&Refusal::TooOld { age_seconds: 301 }), 401, "too_old"),
+        (Outcome::Refused(&Refusal::TooNew { ahead_seconds: 301 }), 401, "too_new"),
         (Outcome::Refused(&strange), 422, "unreadable"),
-        (
-            Outcome::Contradiction(ContradictionReason::AmountMismatch),
-            409,
-            "contradiction",
-        ),
+        (Outcome::Contradiction(ContradictionReason::AmountMismatch), 409, "contradiction"),
         (Outcome::UnknownPayOrder, 404, "unknown_pay_order"),
         (Outcome::NotPersisted, 503, "not_persisted"),
     ] {
@@ -255,9 +197,6 @@ fn every_outcome_has_its_answer() {
             (status, Some("application/problem+json")),
             "{code}"
         );
-        assert_eq!(
-            (&problem["status"], &problem["code"]),
-            (&json!(status), &json!(code))
-        );
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)));
     }
 }

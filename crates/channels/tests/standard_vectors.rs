@@ -47,25 +47,12 @@ fn channels<T: std::fmt::Debug>(secrets: &[T]) -> ChannelSet {
 fn verdicts_are_those_of_the_vectors() {
     let Vectors { cases } = serde_json::from_str(VECTORS).unwrap();
     assert!(cases.len() >= 14, "the vectors are incomplete");
-    for Case {
-        name,
-        now,
-        receiver_secrets,
-        request,
-        expect,
-    } in cases
-    {
+    for Case { name, now, receiver_secrets, request, expect } in cases {
         let channels = channels(&receiver_secrets);
         let account = channels.account("gateway_main").unwrap();
-        let headers: Vec<(&str, &str)> = request
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let request = Request {
-            headers: &headers,
-            body: request.body.as_bytes(),
-        };
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = Request { headers: &headers, body: request.body.as_bytes() };
         let now = OffsetDateTime::from_unix_timestamp(now).unwrap();
 
         let refusal = account.verify(&request, now).unwrap_err();
@@ -75,21 +62,14 @@ fn verdicts_are_those_of_the_vectors() {
             _ => ("bad_signature", 401),
         };
         assert_eq!(refusal.code(), code, "{name}: {refusal}");
-        assert_eq!(
-            account.answer(&Outcome::Refused(&refusal)).status,
-            status,
-            "{name}"
-        );
+        assert_eq!(account.answer(&Outcome::Refused(&refusal)).status, status, "{name}");
     }
 }
 
 #[test]
 fn header_names_are_taken_in_any_case_and_either_key_of_a_rotation_fits() {
     let now = datetime!(2026-01-01 00:00 UTC);
-    let secrets = [
-        "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
-        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-    ];
+    let secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
     let notice = Notice {
         kind: Kind::PaymentSucceeded,
         pay_order_no: PayOrderNo::parse("P1").unwrap(),
@@ -101,14 +81,9 @@ fn header_names_are_taken_in_any_case_and_either_key_of_a_rotation_fits() {
     let channels = channels(&secrets);
     for secret in secrets {
         let sent = simulate(&notice, "evt_1", &secret.parse().unwrap(), now).unwrap();
-        let upper = sent
-            .headers()
-            .map(|(name, value)| (name.to_ascii_uppercase(), value));
+        let upper = sent.headers().map(|(name, value)| (name.to_ascii_uppercase(), value));
         let headers = upper.each_ref().map(|(name, value)| (name.as_str(), *value));
-        let request = Request {
-            headers: &headers,
-            body: sent.body.as_bytes(),
-        };
+        let request = Request { headers: &headers, body: sent.body.as_bytes() };
         let verdict = channels.account("gateway_main").unwrap().verify(&request, now);
         assert!(matches!(verdict, Ok(Callback::Fact(_))), "{verdict:?}");
     }

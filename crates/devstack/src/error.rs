@@ -33,10 +33,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn failed(step: impl Into<String>, reason: impl fmt::Display) -> Self {
-        Self::Failed {
-            step: step.into(),
-            reason: reason.to_string().trim().to_owned(),
-        }
+        Self::Failed { step: step.into(), reason: reason.to_string().trim().to_owned() }
     }
 
     /// For `map_err`: names the step in which an I/O error came up.

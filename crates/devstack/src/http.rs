@@ -21,18 +21,11 @@ pub(crate) struct Management {
 impl Management {
     /// `url` is `http://host:port`.
     pub(crate) fn new(url: &str) -> Result<Self, Error> {
-        let authority = url
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'))
-            .ok_or_else(|| {
-                Error::failed(
-                    "reading RabbitMQ's management URL",
-                    format!("{url} is not http://host:port"),
-                )
+        let authority =
+            url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).ok_or_else(|| {
+                Error::failed("reading RabbitMQ's management URL", format!("{url} is not http://host:port"))
             })?;
-        Ok(Self {
-            authority: authority.to_owned(),
-        })
+        Ok(Self { authority: authority.to_owned() })
     }
 
     /// Sends one request and returns the body of a 2xx answer, `None` for 404.
@@ -43,11 +36,7 @@ impl Management {
         let step = || format!("{method} {path} of RabbitMQ's management API");
         let answer = self.exchange(method, path, body).map_err(Error::io(step()))?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        match head
-            .split_whitespace()
-            .nth(1)
-            .and_then(|status| status.parse::<u16>().ok())
-        {
+        match head.split_whitespace().nth(1).and_then(|status| status.parse::<u16>().ok()) {
             Some(200..=299) => Ok(Some(body.to_owned())),
             Some(404) => Ok(None),
             _ => Err(Error::failed(step(), answer)),

@@ -29,9 +29,7 @@ impl Installation {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         for (variable, _) in env::vars_os() {
-            if ["PG", "RABBITMQ_", "ERL_"]
-                .iter()
-                .any(|prefix| variable.to_string_lossy().starts_with(prefix))
+            if ["PG", "RABBITMQ_", "ERL_"].iter().any(|prefix| variable.to_string_lossy().starts_with(prefix))
             {
                 command.env_remove(variable);
             }
@@ -57,9 +55,7 @@ pub fn postgres() -> Result<Installation, Error> {
     let found = folders
         .into_iter()
         .filter(|folder| {
-            ["postgres", "initdb", "psql", "pg_isready"]
-                .iter()
-                .all(|name| folder.join(name).is_file())
+            ["postgres", "initdb", "psql", "pg_isready"].iter().all(|name| folder.join(name).is_file())
         })
         .filter_map(postgres_in)
         .max_by_key(|(version, _)| *version);
@@ -71,18 +67,10 @@ pub fn postgres() -> Result<Installation, Error> {
 }
 
 fn postgres_in(programs: PathBuf) -> Option<(u32, Installation)> {
-    let output = run(
-        Command::new(programs.join("postgres")).arg("--version"),
-        "asking postgres",
-    )
-    .ok()?;
+    let output = run(Command::new(programs.join("postgres")).arg("--version"), "asking postgres").ok()?;
     // "postgres (PostgreSQL) 17.2 (Debian 17.2-1)", or "18beta1" in place of the number.
     let version = output.split_whitespace().nth(2)?.to_owned();
-    let major = version
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()?;
+    let major = version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
     Some((major, Installation { programs, version }))
 }
 
@@ -99,10 +87,7 @@ fn missing_postgres(found: &str) -> Error {
 /// # Errors
 /// [`Error::NotInstalled`] when there is none, when it is older than [`RABBITMQ_MIN_VERSION`], or when Erlang is missing.
 pub fn rabbitmq() -> Result<Installation, Error> {
-    let missing = |detail: &str| Error::NotInstalled {
-        server: "RabbitMQ",
-        detail: detail.to_owned(),
-    };
+    let missing = |detail: &str| Error::NotInstalled { server: "RabbitMQ", detail: detail.to_owned() };
     let fixed = [
         "/usr/lib/rabbitmq/bin",
         "/opt/homebrew/opt/rabbitmq/sbin",
@@ -119,9 +104,7 @@ pub fn rabbitmq() -> Result<Installation, Error> {
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     if (numbers.next(), numbers.next()) < (Some(RABBITMQ_MIN_VERSION.0), Some(RABBITMQ_MIN_VERSION.1)) {
         let (major, minor) = RABBITMQ_MIN_VERSION;
-        return Err(missing(&format!(
-            "{major}.{minor} or later is needed; found {version}"
-        )));
+        return Err(missing(&format!("{major}.{minor} or later is needed; found {version}")));
     }
     epmd()?;
     Ok(Installation { programs, version })
@@ -132,20 +115,12 @@ pub fn rabbitmq() -> Result<Installation, Error> {
 fn rabbitmq_version(programs: &Path) -> Option<String> {
     let script = programs.join("rabbitmq-server").canonicalize().ok()?;
     let home = script.parent()?.parent()?;
-    let nested = subfolders(&home.join("lib").to_string_lossy(), |name| {
-        name.starts_with("rabbitmq_server")
-    });
-    nested
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([home])
-        .find_map(|home| {
-            let plugins = subfolders(&home.join("plugins").to_string_lossy(), |name| {
-                name.starts_with("rabbit-")
-            });
-            let name = plugins.first()?.file_name()?.to_str()?.to_owned();
-            name.strip_prefix("rabbit-").map(str::to_owned)
-        })
+    let nested = subfolders(&home.join("lib").to_string_lossy(), |name| name.starts_with("rabbitmq_server"));
+    nested.iter().map(PathBuf::as_path).chain([home]).find_map(|home| {
+        let plugins = subfolders(&home.join("plugins").to_string_lossy(), |name| name.starts_with("rabbit-"));
+        let name = plugins.first()?.file_name()?.to_str()?.to_owned();
+        name.strip_prefix("rabbit-").map(str::to_owned)
+    })
 }
 
 /// Erlang's port mapper, which every node needs.

@@ -51,11 +51,7 @@ pub struct StackOptions {
 
 impl Default for StackOptions {
     fn default() -> Self {
-        Self {
-            postgres: true,
-            rabbitmq: true,
-            durable: true,
-        }
+        Self { postgres: true, rabbitmq: true, durable: true }
     }
 }
 
@@ -77,24 +73,15 @@ impl Stack {
     pub fn start(options: &StackOptions) -> Result<Self, Error> {
         let watchdog = Arc::new(Watchdog::start()?);
         let (postgres, rabbitmq) = thread::scope(|scope| {
-            let postgres = options
-                .postgres
-                .then(|| scope.spawn(|| Postgres::create(&watchdog, options.durable)));
+            let postgres =
+                options.postgres.then(|| scope.spawn(|| Postgres::create(&watchdog, options.durable)));
             let rabbitmq = options.rabbitmq.then(|| RabbitMq::create(&watchdog)).transpose();
             let postgres = postgres
-                .map(|thread| {
-                    thread
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .transpose();
             (postgres, rabbitmq)
         });
-        Ok(Self {
-            postgres: postgres?,
-            rabbitmq: rabbitmq?,
-            watchdog,
-        })
+        Ok(Self { postgres: postgres?, rabbitmq: rabbitmq?, watchdog })
     }
 
     /// The PostgreSQL server.
@@ -102,9 +89,7 @@ impl Stack {
     /// # Panics
     /// When [`StackOptions::postgres`] was false.
     pub fn postgres(&self) -> &Postgres {
-        self.postgres
-            .as_ref()
-            .expect("the stack was started without PostgreSQL")
+        self.postgres.as_ref().expect("the stack was started without PostgreSQL")
     }
 
     /// The RabbitMQ server.
@@ -112,9 +97,7 @@ impl Stack {
     /// # Panics
     /// When [`StackOptions::rabbitmq`] was false.
     pub fn rabbitmq(&self) -> &RabbitMq {
-        self.rabbitmq
-            .as_ref()
-            .expect("the stack was started without RabbitMQ")
+        self.rabbitmq.as_ref().expect("the stack was started without RabbitMQ")
     }
 
     /// The directory that holds all files of the stack; gone once the stack is dropped.

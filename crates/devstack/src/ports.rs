@@ -24,8 +24,5 @@ pub(crate) fn free() -> Result<u16, Error> {
             return Ok(port);
         }
     }
-    Err(Error::failed(
-        "looking for a free port",
-        format!("none of {COUNT} from {FIRST} on"),
-    ))
+    Err(Error::failed("looking for a free port", format!("none of {COUNT} from {FIRST} on")))
 }

@@ -38,11 +38,7 @@ impl Postgres {
             .create(&folder)
             .map_err(Error::io("creating a folder for PostgreSQL"))?;
         // PostgreSQL refuses to run as root.
-        let user = if watchdog.is_root()? {
-            Some(unprivileged_user()?)
-        } else {
-            None
-        };
+        let user = if watchdog.is_root()? { Some(unprivileged_user()?) } else { None };
         if let Some((uid, gid)) = user {
             chown(&folder, Some(uid), Some(gid))
                 .map_err(Error::io("handing a folder to the user postgres"))?;
@@ -128,9 +124,7 @@ impl Postgres {
     }
 
     fn end(&self, signal: &str) -> Result<(), Error> {
-        self.process()
-            .take()
-            .map_or(Ok(()), |mut process| process.end(signal))
+        self.process().take().map_or(Ok(()), |mut process| process.end(signal))
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {

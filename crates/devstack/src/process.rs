@@ -63,18 +63,9 @@ impl Process {
             shell.uid(uid).gid(gid);
         }
         let errors = log.try_clone().map_err(Error::io(step()))?;
-        shell
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(log)
-            .stderr(errors)
-            .process_group(0);
+        shell.current_dir("/").stdin(Stdio::piped()).stdout(log).stderr(errors).process_group(0);
         let child = shell.spawn().map_err(Error::io(step()))?;
-        let mut process = Self {
-            program: Arc::clone(program),
-            child,
-            watchdog: Arc::clone(watchdog),
-        };
+        let mut process = Self { program: Arc::clone(program), child, watchdog: Arc::clone(watchdog) };
         watchdog.adopt(process.pid(), program.quit_signal)?;
         if let Some(mut stdin) = process.child.stdin.take() {
             stdin.write_all(b"go\n").map_err(Error::io(step()))?;
@@ -132,11 +123,7 @@ impl Process {
     }
 
     fn not_ready(&self, problem: String) -> Error {
-        Error::NotReady {
-            server: self.program.server,
-            problem,
-            log: tail(&self.program.log),
-        }
+        Error::NotReady { server: self.program.server, problem, log: tail(&self.program.log) }
     }
 }
 
@@ -165,8 +152,5 @@ pub(crate) fn run(command: &mut Command, step: &str) -> Result<String, Error> {
         return Ok(stdout);
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(Error::failed(
-        step,
-        format!("{}: {}{stdout}", output.status, stderr),
-    ))
+    Err(Error::failed(step, format!("{}: {}{stdout}", output.status, stderr)))
 }

@@ -52,11 +52,8 @@ impl RabbitMq {
             epmd: ports::free()?,
         };
         write_files(&folder, ports).map_err(Error::io("writing RabbitMQ's configuration"))?;
-        let program = Program {
-            server: NAME,
-            log: watchdog.directory().join("rabbitmq.log"),
-            quit_signal: "KILL",
-        };
+        let program =
+            Program { server: NAME, log: watchdog.directory().join("rabbitmq.log"), quit_signal: "KILL" };
         let rabbitmq = Self {
             installation,
             program: Arc::new(program),
@@ -103,12 +100,8 @@ impl RabbitMq {
         if slot.is_some() {
             return Ok(());
         }
-        let mut process = Process::start(
-            &self.program,
-            &self.script("rabbitmq-server"),
-            &self.watchdog,
-            None,
-        )?;
+        let mut process =
+            Process::start(&self.program, &self.script("rabbitmq-server"), &self.watchdog, None)?;
         let management = Management::new(&self.management_url())?;
         process.wait_ready(READY_LIMIT, || {
             accepts(self.ports.amqp) && management.request("GET", "/api/vhosts", "").is_ok()
@@ -122,16 +115,11 @@ impl RabbitMq {
     /// "absolute", "1GB"]` they go on.
     pub fn ctl(&self, arguments: &[&str]) -> Result<String, Error> {
         let mut command = self.script("rabbitmqctl");
-        run(
-            command.args(arguments),
-            &format!("rabbitmqctl {}", arguments.join(" ")),
-        )
+        run(command.args(arguments), &format!("rabbitmqctl {}", arguments.join(" ")))
     }
 
     fn end(&self, signal: &str) -> Result<(), Error> {
-        self.process()
-            .take()
-            .map_or(Ok(()), |mut process| process.end(signal))
+        self.process().take().map_or(Ok(()), |mut process| process.end(signal))
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
@@ -169,10 +157,7 @@ impl RabbitMq {
                 "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false -noinput +S 2:2 +A 8",
             )
             // The tool listens too, on any free port instead of one of ten fixed ones.
-            .env(
-                "RABBITMQ_CTL_ERL_ARGS",
-                "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
-            )
+            .env("RABBITMQ_CTL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false")
             .env("RABBITMQ_CTL_DIST_PORT_MIN", "0")
             .env("RABBITMQ_CTL_DIST_PORT_MAX", "0");
         command
@@ -214,16 +199,10 @@ fn write_files(folder: &Path, ports: Ports) -> std::io::Result<()> {
         ports.amqp, ports.management
     );
     fs::write(folder.join("rabbitmq.conf"), configuration)?;
-    fs::write(
-        folder.join("advanced.config"),
-        "[{rabbit, [{quorum_tick_interval, 200}]}].\n",
-    )?;
+    fs::write(folder.join("advanced.config"), "[{rabbit, [{quorum_tick_interval, 200}]}].\n")?;
     fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n")?;
     // Erlang refuses a cookie that others can read.
-    let mut cookie = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o400)
-        .open(folder.join(".erlang.cookie"))?;
+    let mut cookie =
+        OpenOptions::new().write(true).create_new(true).mode(0o400).open(folder.join(".erlang.cookie"))?;
     cookie.write_all(unique_name().as_bytes())
 }

@@ -30,16 +30,9 @@ pub const PROGRAMS_VARIABLE: &str = "PAYRELAY_TEST_BIN_DIR";
 pub fn program(name: &str) -> PathBuf {
     // Cargo puts a test program into `deps`, beside the programs.
     let beside = || Some(env::current_exe().ok()?.parent()?.parent()?.to_owned());
-    let folder = env::var_os(PROGRAMS_VARIABLE)
-        .map(PathBuf::from)
-        .or_else(beside)
-        .unwrap_or_default();
+    let folder = env::var_os(PROGRAMS_VARIABLE).map(PathBuf::from).or_else(beside).unwrap_or_default();
     let program = folder.join(name);
-    assert!(
-        program.is_file(),
-        "{} is missing: run `cargo build --workspace --bins`",
-        program.display()
-    );
+    assert!(program.is_file(), "{} is missing: run `cargo build --workspace --bins`", program.display());
     program
 }
 
@@ -59,10 +52,7 @@ pub struct Servers {
 /// # Panics
 /// When they do not start; the message says what to do.
 pub fn servers() -> Servers {
-    let Broker {
-        amqp_url,
-        management_url,
-    } = Broker::shared();
+    let Broker { amqp_url, management_url } = Broker::shared();
     Servers {
         database_url: Server::shared().url.clone(),
         amqp_url: amqp_url.clone(),
@@ -87,14 +77,8 @@ impl Database {
         let name = format!("test_{}", unique_name().replace('-', "_"));
         let created = server.execute(&format!("CREATE DATABASE {name}"));
         created.unwrap_or_else(|error| panic!("a database for a test: {error}"));
-        let base = server
-            .url
-            .rsplit_once('/')
-            .map_or(server.url.as_str(), |(base, _)| base);
-        Self {
-            url: format!("{base}/{name}"),
-            name,
-        }
+        let base = server.url.rsplit_once('/').map_or(server.url.as_str(), |(base, _)| base);
+        Self { url: format!("{base}/{name}"), name }
     }
 
     /// The URL to connect to.
@@ -133,23 +117,14 @@ impl Vhost {
     }
 
     fn try_create() -> Result<Self, Error> {
-        let Broker {
-            amqp_url,
-            management_url,
-        } = Broker::shared();
+        let Broker { amqp_url, management_url } = Broker::shared();
         let management = Management::new(management_url)?;
         let name = format!("test-{}", unique_name());
         management.request("PUT", &format!("/api/vhosts/{name}"), "{}")?;
         let all = r#"{"configure":".*","write":".*","read":".*"}"#;
         management.request("PUT", &format!("/api/permissions/{name}/guest"), all)?;
-        let base = amqp_url
-            .rsplit_once('/')
-            .map_or(amqp_url.as_str(), |(base, _)| base);
-        Ok(Self {
-            amqp_url: format!("{base}/{name}"),
-            name,
-            management,
-        })
+        let base = amqp_url.rsplit_once('/').map_or(amqp_url.as_str(), |(base, _)| base);
+        Ok(Self { amqp_url: format!("{base}/{name}"), name, management })
     }
 
     /// The URL to connect to.
@@ -170,19 +145,14 @@ impl Vhost {
     pub fn queue_depth(&self, queue: &str) -> Option<u64> {
         let path = format!("/api/queues/{}/{}", self.name, segment(queue));
         let answer = self.management.request("GET", &path, "");
-        number(
-            &answer.unwrap_or_else(|error| panic!("the depth of {queue}: {error}"))?,
-            "messages",
-        )
+        number(&answer.unwrap_or_else(|error| panic!("the depth of {queue}: {error}"))?, "messages")
     }
 }
 
 impl Drop for Vhost {
     fn drop(&mut self) {
         // What stays behind goes with the broker.
-        let _ = self
-            .management
-            .request("DELETE", &format!("/api/vhosts/{}", self.name), "");
+        let _ = self.management.request("DELETE", &format!("/api/vhosts/{}", self.name), "");
     }
 }
 
@@ -207,10 +177,7 @@ impl Server {
     fn execute(&self, statement: &str) -> Result<String, Error> {
         let mut psql = self.installation.command("psql");
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
-        run(
-            psql.args(["--dbname", &self.url, "--command", statement]),
-            statement,
-        )
+        run(psql.args(["--dbname", &self.url, "--command", statement]), statement)
     }
 }
 
@@ -229,28 +196,18 @@ impl Broker {
             if let (Ok(amqp_url), Ok(management_url)) =
                 (env::var(AMQP_URL_VARIABLE), env::var(MANAGEMENT_URL_VARIABLE))
             {
-                return Self {
-                    amqp_url,
-                    management_url,
-                };
+                return Self { amqp_url, management_url };
             }
             let rabbitmq = STACK.get_or_init(|| start(false, true)).rabbitmq();
-            Self {
-                amqp_url: rabbitmq.amqp_url(),
-                management_url: rabbitmq.management_url(),
-            }
+            Self { amqp_url: rabbitmq.amqp_url(), management_url: rabbitmq.management_url() }
         })
     }
 }
 
 /// Lives in a static, which is never dropped: the watchdog cleans up when the test program ends.
 fn start(postgres: bool, rabbitmq: bool) -> Stack {
-    Stack::start(&StackOptions {
-        postgres,
-        rabbitmq,
-        durable: false,
-    })
-    .unwrap_or_else(|error| panic!("servers for tests: {error}"))
+    Stack::start(&StackOptions { postgres, rabbitmq, durable: false })
+        .unwrap_or_else(|error| panic!("servers for tests: {error}"))
 }
 
 #[cfg(test)]

@@ -42,10 +42,7 @@ impl Watchdog {
             .process_group(0)
             .spawn()
             .map_err(Error::io("starting the watchdog of the private servers"))?;
-        Ok(Self {
-            directory,
-            shell: Mutex::new(shell),
-        })
+        Ok(Self { directory, shell: Mutex::new(shell) })
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -70,13 +67,8 @@ impl Watchdog {
 
     fn tell(&self, line: &str) -> Result<(), Error> {
         let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
-        let stdin = shell
-            .stdin
-            .as_mut()
-            .ok_or_else(|| Error::failed("telling the watchdog", "closed"))?;
-        stdin
-            .write_all(line.as_bytes())
-            .map_err(Error::io("telling the watchdog"))
+        let stdin = shell.stdin.as_mut().ok_or_else(|| Error::failed("telling the watchdog", "closed"))?;
+        stdin.write_all(line.as_bytes()).map_err(Error::io("telling the watchdog"))
     }
 }
 
@@ -93,19 +85,13 @@ impl Drop for Watchdog {
 fn base_directory() -> PathBuf {
     let directory = env::temp_dir();
     let passable = |folder: &Path| fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
-    if directory.ancestors().all(passable) {
-        directory
-    } else {
-        PathBuf::from("/tmp")
-    }
+    if directory.ancestors().all(passable) { directory } else { PathBuf::from("/tmp") }
 }
 
 /// A name that no other process and no other call has: process id, counter, time.
 pub(crate) fn unique_name() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_nanos());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
     format!("{}-{count}-{nanos:x}", process::id())
 }

@@ -13,16 +13,8 @@ use std::time::{Duration, Instant};
 
 use devstack::{Postgres, Stack, StackOptions, installed};
 
-const POSTGRES_ONLY: StackOptions = StackOptions {
-    postgres: true,
-    rabbitmq: false,
-    durable: false,
-};
-const BOTH: StackOptions = StackOptions {
-    postgres: true,
-    rabbitmq: true,
-    durable: false,
-};
+const POSTGRES_ONLY: StackOptions = StackOptions { postgres: true, rabbitmq: false, durable: false };
+const BOTH: StackOptions = StackOptions { postgres: true, rabbitmq: true, durable: false };
 /// Set for the copy of this test program that holds a stack until it is killed: `postgres` or `both`.
 const HOLDER_VARIABLE: &str = "DEVSTACK_TEST_HOLDER";
 
@@ -40,11 +32,7 @@ fn sql(postgres: &Postgres, statement: &str) -> String {
         ])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{statement}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -59,15 +47,10 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 /// Whether a process is there and not just waiting to be reaped.
 fn runs(pid: u32) -> bool {
-    let there = Command::new("sh")
-        .args(["-c", r#"kill -s 0 "$0" 2>/dev/null"#, &pid.to_string()])
-        .status()
-        .unwrap();
+    let there =
+        Command::new("sh").args(["-c", r#"kill -s 0 "$0" 2>/dev/null"#, &pid.to_string()]).status().unwrap();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    there.success()
-        && !stat
-            .rsplit_once(") ")
-            .is_some_and(|(_, state)| state.starts_with('Z'))
+    there.success() && !stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
 }
 
 #[test]
@@ -80,24 +63,12 @@ fn two_stacks_run_side_by_side_and_leave_nothing() {
     sql(first.postgres(), "CREATE DATABASE only_in_first");
     first.rabbitmq().ctl(&["add_vhost", "only-in-first"]).unwrap();
     assert_eq!(
-        sql(
-            second.postgres(),
-            "SELECT count(*) FROM pg_database WHERE datname = 'only_in_first'"
-        ),
+        sql(second.postgres(), "SELECT count(*) FROM pg_database WHERE datname = 'only_in_first'"),
         "0"
     );
-    assert!(
-        !second
-            .rabbitmq()
-            .ctl(&["list_vhosts"])
-            .unwrap()
-            .contains("only-in-first")
-    );
+    assert!(!second.rabbitmq().ctl(&["list_vhosts"]).unwrap().contains("only-in-first"));
 
-    let (directory, pids) = (
-        first.directory().to_owned(),
-        [first.postgres().pid(), first.rabbitmq().pid()],
-    );
+    let (directory, pids) = (first.directory().to_owned(), [first.postgres().pid(), first.rabbitmq().pid()]);
     drop(first);
     assert!(!directory.exists());
     assert!(pids.into_iter().flatten().all(|pid| !runs(pid)));
@@ -127,11 +98,7 @@ fn a_stopped_and_a_killed_postgres_come_back_on_the_same_port_with_their_data() 
 
 #[test]
 fn postgres_flushes_to_the_disk_exactly_when_asked() {
-    let durable = Stack::start(&StackOptions {
-        durable: true,
-        ..POSTGRES_ONLY
-    })
-    .unwrap();
+    let durable = Stack::start(&StackOptions { durable: true, ..POSTGRES_ONLY }).unwrap();
     assert_eq!(sql(durable.postgres(), "SHOW fsync"), "on");
     drop(durable);
     let fast = Stack::start(&POSTGRES_ONLY).unwrap();
@@ -145,44 +112,25 @@ fn postgres_flushes_to_the_disk_exactly_when_asked() {
 
 #[test]
 fn a_stopped_and_a_killed_broker_come_back_with_their_data_and_can_be_blocked() {
-    let stack = Stack::start(&StackOptions {
-        postgres: false,
-        ..BOTH
-    })
-    .unwrap();
+    let stack = Stack::start(&StackOptions { postgres: false, ..BOTH }).unwrap();
     let rabbitmq = stack.rabbitmq();
     let url = rabbitmq.amqp_url();
-    for (vhost, end) in [
-        ("stopped", devstack::RabbitMq::stop as fn(&_) -> _),
-        ("killed", devstack::RabbitMq::kill),
-    ] {
+    for (vhost, end) in
+        [("stopped", devstack::RabbitMq::stop as fn(&_) -> _), ("killed", devstack::RabbitMq::kill)]
+    {
         rabbitmq.ctl(&["add_vhost", vhost]).unwrap();
         let pid = rabbitmq.pid().unwrap();
         end(rabbitmq).unwrap();
         assert!(!runs(pid));
         rabbitmq.start().unwrap();
-        assert!(
-            rabbitmq
-                .ctl(&["list_vhosts"])
-                .unwrap()
-                .lines()
-                .any(|line| line == vhost)
-        );
+        assert!(rabbitmq.ctl(&["list_vhosts"]).unwrap().lines().any(|line| line == vhost));
     }
     assert_eq!(rabbitmq.amqp_url(), url);
 
-    let alarms = || {
-        rabbitmq
-            .ctl(&["eval", "rabbit_alarm:get_alarms()."])
-            .unwrap()
-            .trim()
-            .to_owned()
-    };
+    let alarms = || rabbitmq.ctl(&["eval", "rabbit_alarm:get_alarms()."]).unwrap().trim().to_owned();
     rabbitmq.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
     eventually("blocked by the memory alarm", || alarms().contains("memory"));
-    rabbitmq
-        .ctl(&["set_vm_memory_high_watermark", "absolute", "1GB"])
-        .unwrap();
+    rabbitmq.ctl(&["set_vm_memory_high_watermark", "absolute", "1GB"]).unwrap();
     eventually("free of alarms", || alarms() == "[]");
 
     let error = rabbitmq.ctl(&["no_such_command"]).unwrap_err().to_string();
@@ -256,37 +204,24 @@ impl Holder {
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let lines = output
-            .lines()
-            .map(Result::unwrap)
-            .take_while(|line| line != "held")
-            .collect();
+        let lines = output.lines().map(Result::unwrap).take_while(|line| line != "held").collect();
         Self { child, lines }
     }
 
     /// To the whole process group, as a terminal does it.
     fn signal(&self, name: &str) {
         let group = format!("-{}", self.child.id());
-        let status = Command::new("sh")
-            .args(["-c", r#"kill -s "$0" -- "$1""#, name, &group])
-            .status()
-            .unwrap();
+        let status =
+            Command::new("sh").args(["-c", r#"kill -s "$0" -- "$1""#, name, &group]).status().unwrap();
         assert!(status.success());
     }
 
     fn expect_nothing_left(mut self) {
         self.child.wait().unwrap();
-        let directory = self
-            .lines
-            .iter()
-            .find_map(|line| line.strip_prefix("directory "))
-            .unwrap();
+        let directory = self.lines.iter().find_map(|line| line.strip_prefix("directory ")).unwrap();
         let directory = Path::new(directory);
-        let pids = self
-            .lines
-            .iter()
-            .filter_map(|line| line.strip_prefix("pid "))
-            .map(|pid| pid.parse().unwrap());
+        let pids =
+            self.lines.iter().filter_map(|line| line.strip_prefix("pid ")).map(|pid| pid.parse().unwrap());
         let pids: Vec<u32> = pids.collect();
         assert!(!pids.is_empty());
         eventually("the servers have ended", || pids.iter().all(|pid| !runs(*pid)));

@@ -82,37 +82,20 @@ impl Report {
         let mut sums: BTreeMap<_, (u64, IdSetDigest)> = BTreeMap::new();
         for entry in entries {
             let minute = start_of_minute(entry.occurred_at);
-            let (count, digest) = sums
-                .entry((minute, entry.event_type, entry.stage, entry.upstream))
-                .or_default();
+            let (count, digest) =
+                sums.entry((minute, entry.event_type, entry.stage, entry.upstream)).or_default();
             *count += 1;
             digest.add(entry.event_id);
         }
-        let buckets =
-            sums.into_iter().map(
-                |((minute, event_type, stage, upstream), (count, digest))| Bucket {
-                    minute,
-                    event_type,
-                    stage,
-                    upstream,
-                    count,
-                    digest: digest.to_hex(),
-                },
-            );
-        Self {
-            from,
-            to,
-            buckets: buckets.collect(),
-        }
+        let buckets = sums.into_iter().map(|((minute, event_type, stage, upstream), (count, digest))| {
+            Bucket { minute, event_type, stage, upstream, count, digest: digest.to_hex() }
+        });
+        Self { from, to, buckets: buckets.collect() }
     }
 
     /// How many events stand at `stage`.
     pub fn count(&self, stage: Stage) -> u64 {
-        self.buckets
-            .iter()
-            .filter(|bucket| bucket.stage == stage)
-            .map(|bucket| bucket.count)
-            .sum()
+        self.buckets.iter().filter(|bucket| bucket.stage == stage).map(|bucket| bucket.count).sum()
     }
 }
 

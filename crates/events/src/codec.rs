@@ -114,12 +114,7 @@ pub fn decode(
         )));
     }
     let event_type: EventType = routing_key.parse()?;
-    let media_type = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let order_no = match media_type.to_ascii_lowercase().as_str() {
         PROTOBUF => return full(proto::decode(body)?, event_type),
         JSON => match bare::from_json(body)? {
@@ -137,11 +132,7 @@ pub fn decode(
     let merchant_id = default_merchant.cloned().ok_or_else(|| {
         DecodeError::Invalid("a bare order number, and no PAYRELAY_DEFAULT_MERCHANT_ID says whose".to_owned())
     })?;
-    Ok(Incoming::Bare(BareOrder {
-        event_type,
-        merchant_id,
-        order_no: OrderNo::parse(order_no)?,
-    }))
+    Ok(Incoming::Bare(BareOrder { event_type, merchant_id, order_no: OrderNo::parse(order_no)? }))
 }
 
 fn full(event: PayEvent, event_type: EventType) -> Result<Incoming, DecodeError> {

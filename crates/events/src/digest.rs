@@ -42,10 +42,7 @@ impl FromIterator<EventId> for IdSetDigest {
 /// The first eight bytes of the SHA-256 of the id, big-endian: near ids do not cancel each other out.
 fn hash(id: EventId) -> u64 {
     let bytes: [u8; 32] = Sha256::digest(id.0.as_bytes()).into();
-    bytes
-        .iter()
-        .take(8)
-        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    bytes.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -77,11 +77,7 @@ pub struct InvalidEvent {
 
 impl InvalidEvent {
     pub(crate) fn new(field: &'static str, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
-        Self {
-            field,
-            expected: expected.to_string(),
-            got: got.to_string(),
-        }
+        Self { field, expected: expected.to_string(), got: got.to_string() }
     }
 }
 
@@ -110,9 +106,7 @@ impl FromStr for EventType {
     type Err = InvalidEvent;
 
     fn from_str(text: &str) -> Result<Self, InvalidEvent> {
-        let found = Self::ALL
-            .into_iter()
-            .find(|event_type| event_type.as_str() == text);
+        let found = Self::ALL.into_iter().find(|event_type| event_type.as_str() == text);
         found.ok_or_else(|| {
             InvalidEvent::new(
                 "type",
@@ -156,11 +150,7 @@ impl PayEvent {
             order_no: self.order.order_no.clone(),
             pay_order_no: self.order.pay_order_no.clone(),
             event_type: self.event_type,
-            seq: if self.event_type == EventType::Refunded {
-                self.order.refunded_minor
-            } else {
-                0
-            },
+            seq: if self.event_type == EventType::Refunded { self.order.refunded_minor } else { 0 },
         }
     }
 
@@ -201,18 +191,10 @@ impl PayEvent {
         }
         if !refunded.contains(&order.refunded_minor) {
             let expected = format!("{} to {} with {status}", refunded.start(), refunded.end());
-            return Err(InvalidEvent::new(
-                "refunded_minor",
-                expected,
-                order.refunded_minor,
-            ));
+            return Err(InvalidEvent::new("refunded_minor", expected, order.refunded_minor));
         }
         if order.status.is_paid() && order.paid_at.is_none() {
-            return Err(InvalidEvent::new(
-                "paid_at",
-                format!("a time with {status}"),
-                "none",
-            ));
+            return Err(InvalidEvent::new("paid_at", format!("a time with {status}"), "none"));
         }
         Ok(())
     }

@@ -43,11 +43,6 @@ pub enum FactKind {
 impl Fact {
     /// A fact of payrelay's own, without a channel.
     pub const fn own(kind: FactKind) -> Self {
-        Self {
-            kind,
-            account: None,
-            amount: None,
-            channel_trade_no: None,
-        }
+        Self { kind, account: None, amount: None, channel_trade_no: None }
     }
 }

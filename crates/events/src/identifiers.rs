@@ -19,20 +19,14 @@ pub struct InvalidIdentifier {
 
 impl InvalidIdentifier {
     fn new(what: &'static str, got: &str) -> Self {
-        let got = if got.len() <= MAX_LENGTH {
-            format!("{got:?}")
-        } else {
-            format!("{} bytes", got.len())
-        };
+        let got = if got.len() <= MAX_LENGTH { format!("{got:?}") } else { format!("{} bytes", got.len()) };
         Self { what, got }
     }
 }
 
 fn is_identifier(text: &str) -> bool {
     (1..=MAX_LENGTH).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte))
 }
 
 macro_rules! identifier {
@@ -160,10 +154,7 @@ mod tests {
     #[test]
     fn an_error_names_what_was_expected_and_what_came() {
         let error = MerchantId::parse("a b").unwrap_err().to_string();
-        assert!(
-            error.contains("merchant_id") && error.contains("\"a b\""),
-            "{error}"
-        );
+        assert!(error.contains("merchant_id") && error.contains("\"a b\""), "{error}");
     }
 
     #[test]

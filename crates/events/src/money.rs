@@ -66,23 +66,14 @@ const THREE_DECIMALS: &[&str] = &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND
 const FOUR_DECIMALS: &[&str] = &["CLF", "UYW"];
 
 /// The tables by the number of their decimals.
-const TABLES: [(u8, &[&str]); 4] = [
-    (2, TWO_DECIMALS),
-    (0, NO_DECIMALS),
-    (3, THREE_DECIMALS),
-    (4, FOUR_DECIMALS),
-];
+const TABLES: [(u8, &[&str]); 4] =
+    [(2, TWO_DECIMALS), (0, NO_DECIMALS), (3, THREE_DECIMALS), (4, FOUR_DECIMALS)];
 
 impl Currency {
     /// Takes an upper-case ISO 4217 code.
     pub fn parse(code: &str) -> Result<Self, UnknownCurrency> {
-        let found = TABLES
-            .iter()
-            .flat_map(|(_, codes)| codes.iter())
-            .find(|known| **known == code);
-        found
-            .map(|known| Self(known))
-            .ok_or_else(|| UnknownCurrency(code.chars().take(16).collect()))
+        let found = TABLES.iter().flat_map(|(_, codes)| codes.iter()).find(|known| **known == code);
+        found.map(|known| Self(known)).ok_or_else(|| UnknownCurrency(code.chars().take(16).collect()))
     }
 
     /// The code, three upper-case letters.
@@ -92,20 +83,14 @@ impl Currency {
 
     /// How many decimals the currency has.
     pub fn exponent(self) -> u8 {
-        TABLES
-            .iter()
-            .find(|(_, codes)| codes.contains(&self.0))
-            .map_or(2, |(exponent, _)| *exponent)
+        TABLES.iter().find(|(_, codes)| codes.contains(&self.0)).map_or(2, |(exponent, _)| *exponent)
     }
 }
 
 impl Money {
     /// An amount of minor units.
     pub const fn new(amount_minor: i64, currency: Currency) -> Self {
-        Self {
-            amount_minor,
-            currency,
-        }
+        Self { amount_minor, currency }
     }
 
     /// Reads decimal text exactly, by integers: `19.99` CNY is 1999. No sign, no exponent, no separators, no rounding.
@@ -128,13 +113,8 @@ impl Money {
             .bytes()
             .chain(fraction.bytes())
             .chain(zeros)
-            .try_fold(0_i64, |sum, byte| {
-                sum.checked_mul(10)?.checked_add(i64::from(byte - b'0'))
-            });
-        Ok(Self {
-            amount_minor: amount_minor.ok_or(AmountError::Overflow)?,
-            currency,
-        })
+            .try_fold(0_i64, |sum, byte| sum.checked_mul(10)?.checked_add(i64::from(byte - b'0')));
+        Ok(Self { amount_minor: amount_minor.ok_or(AmountError::Overflow)?, currency })
     }
 }
 
@@ -169,11 +149,7 @@ impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exponent = usize::from(self.currency.exponent());
         let sign = if self.amount_minor < 0 { "-" } else { "" };
-        let digits = format!(
-            "{:0width$}",
-            self.amount_minor.unsigned_abs(),
-            width = exponent + 1
-        );
+        let digits = format!("{:0width$}", self.amount_minor.unsigned_abs(), width = exponent + 1);
         let (whole, fraction) = digits.split_at(digits.len() - exponent);
         let point = if exponent == 0 { "" } else { "." };
         write!(f, "{sign}{whole}{point}{fraction} {}", self.currency)

@@ -57,10 +57,7 @@ impl Status {
 
     /// Whether the buyer has paid, refunded since or not.
     pub const fn is_paid(self) -> bool {
-        matches!(
-            self,
-            Self::TradeSuccess | Self::PartiallyRefunded | Self::TradeRefunded
-        )
+        matches!(self, Self::TradeSuccess | Self::PartiallyRefunded | Self::TradeRefunded)
     }
 
     /// Whether the buyer can no longer change it: paid, failed or closed.

@@ -85,19 +85,15 @@ pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
             Status::TradeSuccess | Status::PartiallyRefunded | Status::TradeRefunded => Verdict::Duplicate,
         },
         FactKind::Failed => match order.status {
-            Status::NotCommit | Status::WaitBuyerPay => applied([step(
-                order,
-                |next| next.status = Status::TradeFailed,
-                Some(EventType::Failed),
-            )]),
+            Status::NotCommit | Status::WaitBuyerPay => {
+                applied([step(order, |next| next.status = Status::TradeFailed, Some(EventType::Failed))])
+            }
             _ => Verdict::Duplicate,
         },
         FactKind::Closed => match order.status {
-            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => applied([step(
-                order,
-                |next| next.status = Status::TradeClosed,
-                Some(EventType::Closed),
-            )]),
+            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => {
+                applied([step(order, |next| next.status = Status::TradeClosed, Some(EventType::Closed))])
+            }
             _ => Verdict::Duplicate,
         },
         FactKind::Refunded { refunded_minor, .. } => match order.status {
@@ -117,11 +113,7 @@ pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
 
 /// The contradiction that holds whatever the status: the fact speaks of other money, or of another trade.
 fn mismatch(order: &PayOrder, fact: &Fact) -> Option<ContradictionReason> {
-    if fact
-        .account
-        .as_ref()
-        .is_some_and(|account| *account != order.channel)
-    {
+    if fact.account.as_ref().is_some_and(|account| *account != order.channel) {
         return Some(ContradictionReason::AccountMismatch);
     }
     let moves_money = matches!(fact.kind, FactKind::Succeeded { .. } | FactKind::Refunded { .. });

@@ -52,16 +52,12 @@ enum SecretKind {
 impl Secret {
     /// A new symmetric secret of 32 random bytes, which the caller takes from a cryptographic generator.
     pub fn generate(random: [u8; 32]) -> Self {
-        Self(SecretKind::Symmetric(SymmetricKey(Zeroizing::new(
-            random.to_vec(),
-        ))))
+        Self(SecretKind::Symmetric(SymmetricKey(Zeroizing::new(random.to_vec()))))
     }
 
     /// A new Ed25519 secret of 32 random bytes, which the caller takes from a cryptographic generator.
     pub fn generate_ed25519(random: [u8; 32]) -> Self {
-        Self(SecretKind::Ed25519(Box::new(
-            ed25519_dalek::SigningKey::from_bytes(&random),
-        )))
+        Self(SecretKind::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(&random))))
     }
 
     /// The text form (`whsec_…`, `whsk_…`), to be shown once to its owner or stored encrypted.
@@ -96,18 +92,15 @@ impl FromStr for Secret {
         if let Some(encoded) = text.strip_prefix(SYMMETRIC_PREFIX) {
             return SymmetricKey::decode(encoded).map(|key| Self(SecretKind::Symmetric(key)));
         }
-        let encoded = text.strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::UnknownPrefix {
-            expected: "whsec_ or whsk_",
-        })?;
+        let encoded = text
+            .strip_prefix(PRIVATE_PREFIX)
+            .ok_or(KeyError::UnknownPrefix { expected: "whsec_ or whsk_" })?;
         let bytes = decode(encoded)?;
         // The seed, and behind it the public half or nothing.
         let (seed, public) = bytes
             .split_first_chunk::<32>()
             .filter(|(_, public)| matches!(public.len(), 0 | 32))
-            .ok_or(KeyError::WrongLength {
-                expected: "32 or 64",
-                actual: bytes.len(),
-            })?;
+            .ok_or(KeyError::WrongLength { expected: "32 or 64", actual: bytes.len() })?;
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
         if !public.is_empty() && public != key.verifying_key().as_bytes() {
             return Err(KeyError::NotEd25519);
@@ -176,14 +169,14 @@ impl FromStr for VerifyingKey {
         if let Some(encoded) = text.strip_prefix(SYMMETRIC_PREFIX) {
             return SymmetricKey::decode(encoded).map(|key| Self(VerifyingKind::Symmetric(key)));
         }
-        let encoded = text.strip_prefix(PUBLIC_PREFIX).ok_or(KeyError::UnknownPrefix {
-            expected: "whsec_ or whpk_",
-        })?;
+        let encoded = text
+            .strip_prefix(PUBLIC_PREFIX)
+            .ok_or(KeyError::UnknownPrefix { expected: "whsec_ or whpk_" })?;
         let bytes = decode(encoded)?;
-        let point = bytes.as_slice().try_into().map_err(|_| KeyError::WrongLength {
-            expected: "32",
-            actual: bytes.len(),
-        })?;
+        let point = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| KeyError::WrongLength { expected: "32", actual: bytes.len() })?;
         let key = ed25519_dalek::VerifyingKey::from_bytes(point).map_err(|_| KeyError::NotEd25519)?;
         // A weak key accepts signatures that its owner never made.
         if key.is_weak() {
@@ -209,10 +202,7 @@ impl SymmetricKey {
     fn decode(encoded: &str) -> Result<Self, KeyError> {
         let bytes = decode(encoded)?;
         if !SYMMETRIC_BYTES.contains(&bytes.len()) {
-            return Err(KeyError::WrongLength {
-                expected: "24 to 64",
-                actual: bytes.len(),
-            });
+            return Err(KeyError::WrongLength { expected: "24 to 64", actual: bytes.len() });
         }
         Ok(Self(bytes))
     }
@@ -229,10 +219,7 @@ impl SymmetricKey {
 }
 
 fn decode(encoded: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    STANDARD
-        .decode(encoded)
-        .map(Zeroizing::new)
-        .map_err(|_| KeyError::NotBase64)
+    STANDARD.decode(encoded).map(Zeroizing::new).map_err(|_| KeyError::NotBase64)
 }
 
 fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {

@@ -77,12 +77,8 @@ pub fn verify<'a>(
     now: i64,
 ) -> Result<Verified<'a>, VerifyError> {
     let id = headers.id.ok_or(VerifyError::MissingHeader(ID_HEADER))?;
-    let timestamp_text = headers
-        .timestamp
-        .ok_or(VerifyError::MissingHeader(TIMESTAMP_HEADER))?;
-    let signature = headers
-        .signature
-        .ok_or(VerifyError::MissingHeader(SIGNATURE_HEADER))?;
+    let timestamp_text = headers.timestamp.ok_or(VerifyError::MissingHeader(TIMESTAMP_HEADER))?;
+    let signature = headers.signature.ok_or(VerifyError::MissingHeader(SIGNATURE_HEADER))?;
     if !is_valid_id(id) {
         return Err(VerifyError::MalformedHeader(ID_HEADER));
     }
@@ -99,11 +95,7 @@ pub fn verify<'a>(
             return Ok(Verified { id, timestamp });
         }
     }
-    Err(if usable {
-        VerifyError::BadSignature
-    } else {
-        VerifyError::NoUsableSignature
-    })
+    Err(if usable { VerifyError::BadSignature } else { VerifyError::NoUsableSignature })
 }
 
 /// Digits only: `i64::from_str` would also take a sign.
@@ -119,12 +111,8 @@ fn check_age(timestamp: i64, now: i64) -> Result<(), VerifyError> {
     let distance = now.abs_diff(timestamp);
     match distance {
         0..=TOLERANCE_SECONDS => Ok(()),
-        _ if timestamp < now => Err(VerifyError::TooOld {
-            age_seconds: distance,
-        }),
-        _ => Err(VerifyError::TooNew {
-            ahead_seconds: distance,
-        }),
+        _ if timestamp < now => Err(VerifyError::TooOld { age_seconds: distance }),
+        _ => Err(VerifyError::TooNew { ahead_seconds: distance }),
     }
 }
 
@@ -134,8 +122,5 @@ fn parse_signatures(header: &str) -> Result<Vec<(&str, &str)>, VerifyError> {
     if entries.len() > MAX_SIGNATURES {
         return Err(VerifyError::MalformedHeader(SIGNATURE_HEADER));
     }
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| entry.split_once(','))
-        .collect())
+    Ok(entries.into_iter().filter_map(|entry| entry.split_once(',')).collect())
 }

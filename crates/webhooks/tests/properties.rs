@@ -10,11 +10,7 @@ const OFFICIAL_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 fn any_secret() -> impl Strategy<Value = Secret> {
     (any::<bool>(), any::<[u8; 32]>()).prop_map(|(symmetric, random)| {
-        if symmetric {
-            Secret::generate(random)
-        } else {
-            Secret::generate_ed25519(random)
-        }
+        if symmetric { Secret::generate(random) } else { Secret::generate_ed25519(random) }
     })
 }
 
@@ -25,11 +21,7 @@ fn any_id() -> impl Strategy<Value = String> {
 
 fn check(key: VerifyingKey, id: &str, signature: &str, body: &[u8], now: i64) -> Result<(), VerifyError> {
     let timestamp = NOW.to_string();
-    let headers = Headers {
-        id: Some(id),
-        timestamp: Some(&timestamp),
-        signature: Some(signature),
-    };
+    let headers = Headers { id: Some(id), timestamp: Some(&timestamp), signature: Some(signature) };
     verify(&[key], &headers, body, now).map(drop)
 }
 
@@ -122,11 +114,7 @@ proptest! {
 fn a_dot_cannot_move_from_the_id_into_the_body() {
     let secret: Secret = OFFICIAL_SECRET.parse().unwrap();
     for id in ["", "msg.1", "msg 1", "msg\n1", "消息", &"x".repeat(256)] {
-        assert_eq!(
-            sign(slice::from_ref(&secret), id, NOW, b"{}"),
-            Err(SignError::InvalidId),
-            "{id:?}"
-        );
+        assert_eq!(sign(slice::from_ref(&secret), id, NOW, b"{}"), Err(SignError::InvalidId), "{id:?}");
         let refusal = check(secret.verifying_key(), id, "v1,AAAA", b"{}", NOW);
         assert_eq!(refusal, Err(VerifyError::MalformedHeader("webhook-id")), "{id:?}");
     }
@@ -135,25 +123,10 @@ fn a_dot_cannot_move_from_the_id_into_the_body() {
 #[test]
 fn a_timestamp_is_digits_only() {
     let keys = [OFFICIAL_SECRET.parse().unwrap()];
-    for timestamp in [
-        "",
-        "+1767225600",
-        "-1",
-        "1767225600.0",
-        " 1767225600",
-        "99999999999999999999",
-    ] {
-        let headers = Headers {
-            id: Some("msg_1"),
-            timestamp: Some(timestamp),
-            signature: Some("v1,AAAA"),
-        };
+    for timestamp in ["", "+1767225600", "-1", "1767225600.0", " 1767225600", "99999999999999999999"] {
+        let headers = Headers { id: Some("msg_1"), timestamp: Some(timestamp), signature: Some("v1,AAAA") };
         let refusal = verify(&keys, &headers, b"{}", NOW);
-        assert_eq!(
-            refusal,
-            Err(VerifyError::MalformedHeader("webhook-timestamp")),
-            "{timestamp:?}"
-        );
+        assert_eq!(refusal, Err(VerifyError::MalformedHeader("webhook-timestamp")), "{timestamp:?}");
     }
 }
 
@@ -162,10 +135,7 @@ fn the_number_of_signatures_is_bounded() {
     let secret: Secret = OFFICIAL_SECRET.parse().unwrap();
     let good = sign(slice::from_ref(&secret), "msg_1", NOW, b"{}").unwrap();
     let behind = |others: usize| "v1,AAAA ".repeat(others) + &good;
-    assert_eq!(
-        check(secret.verifying_key(), "msg_1", &behind(15), b"{}", NOW),
-        Ok(())
-    );
+    assert_eq!(check(secret.verifying_key(), "msg_1", &behind(15), b"{}", NOW), Ok(()));
     assert_eq!(
         check(secret.verifying_key(), "msg_1", &behind(16), b"{}", NOW),
         Err(VerifyError::MalformedHeader("webhook-signature"))
@@ -175,13 +145,6 @@ fn the_number_of_signatures_is_bounded() {
 #[test]
 fn without_a_key_or_a_secret_nothing_passes() {
     assert_eq!(sign(&[], "msg_1", NOW, b"{}"), Err(SignError::NoSecret));
-    let headers = Headers {
-        id: Some("msg_1"),
-        timestamp: Some("1767225600"),
-        signature: Some("v1,AAAA"),
-    };
-    assert_eq!(
-        verify(&[], &headers, b"{}", NOW),
-        Err(VerifyError::NoUsableSignature)
-    );
+    let headers = Headers { id: Some("msg_1"), timestamp: Some("1767225600"), signature: Some("v1,AAAA") };
+    assert_eq!(verify(&[], &headers, b"{}", NOW), Err(VerifyError::NoUsableSignature));
 }

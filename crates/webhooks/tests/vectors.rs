@@ -53,22 +53,13 @@ fn vectors() -> Vectors {
 
 #[test]
 fn signatures_are_those_of_the_official_implementations() {
-    let Vectors {
-        mut official,
-        v1a_generated,
-        ..
-    } = vectors();
+    let Vectors { mut official, v1a_generated, .. } = vectors();
     official.push(v1a_generated);
     for case in official {
         let secret = case.secret.as_ref().or(case.signing_key.as_ref()).unwrap();
         let signer: Secret = secret.parse().unwrap();
-        let signature = sign(
-            slice::from_ref(&signer),
-            &case.webhook_id,
-            case.timestamp,
-            case.body.as_bytes(),
-        )
-        .unwrap();
+        let signature =
+            sign(slice::from_ref(&signer), &case.webhook_id, case.timestamp, case.body.as_bytes()).unwrap();
         assert_eq!(signature, case.signature);
         assert_eq!(*signer.expose(), *secret);
 
@@ -81,10 +72,7 @@ fn signatures_are_those_of_the_official_implementations() {
         };
         let keys: [VerifyingKey; 1] = [key.parse().unwrap()];
         let verified = verify(&keys, &headers, case.body.as_bytes(), case.timestamp).unwrap();
-        assert_eq!(
-            (verified.id, verified.timestamp),
-            (case.webhook_id.as_str(), case.timestamp)
-        );
+        assert_eq!((verified.id, verified.timestamp), (case.webhook_id.as_str(), case.timestamp));
     }
 }
 
@@ -93,11 +81,8 @@ fn verdicts_are_those_of_the_official_sdks() {
     let cases = vectors().cases;
     assert!(cases.len() >= 14, "the vectors are incomplete");
     for case in cases {
-        let keys: Vec<VerifyingKey> = case
-            .receiver_secrets
-            .iter()
-            .map(|secret| secret.parse().unwrap())
-            .collect();
+        let keys: Vec<VerifyingKey> =
+            case.receiver_secrets.iter().map(|secret| secret.parse().unwrap()).collect();
         let headers = Headers::from_lookup(|name| case.request.headers.get(name).map(String::as_str));
         let verdict = verify(&keys, &headers, case.request.body.as_bytes(), case.now);
         let reason = match verdict {

@@ -14,10 +14,7 @@ pub(crate) fn command() -> Command {
 
 /// Runs cargo and fails where it fails; its own output says why.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let status = command()
-        .args(arguments)
-        .status()
-        .context("cargo cannot be run")?;
+    let status = command().args(arguments).status().context("cargo cannot be run")?;
     ensure!(status.success(), "cargo {} ({status})", arguments.join(" "));
     Ok(())
 }
@@ -25,10 +22,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 /// The folder of the built programs: this one has been built into it, too.
 pub(crate) fn programs() -> Result<PathBuf> {
     let program = env::current_exe().context("this program's own path is unknown")?;
-    Ok(program
-        .parent()
-        .context("this program's own path has no folder")?
-        .to_owned())
+    Ok(program.parent().context("this program's own path has no folder")?.to_owned())
 }
 
 /// Replaces this process by one of the built programs, so that signals and its exit code are its own.

@@ -20,18 +20,8 @@ struct Server {
 }
 
 const SERVERS: [Server; 2] = [
-    Server {
-        name: "PostgreSQL",
-        find: installed::postgres,
-        debian: "postgresql",
-        homebrew: "postgresql@17",
-    },
-    Server {
-        name: "RabbitMQ",
-        find: installed::rabbitmq,
-        debian: "rabbitmq-server",
-        homebrew: "rabbitmq",
-    },
+    Server { name: "PostgreSQL", find: installed::postgres, debian: "postgresql", homebrew: "postgresql@17" },
+    Server { name: "RabbitMQ", find: installed::rabbitmq, debian: "rabbitmq-server", homebrew: "rabbitmq" },
 ];
 
 /// Installs what is missing, by the package manager of the system; does nothing where all is there.
@@ -60,11 +50,7 @@ pub(crate) fn run() -> Result<()> {
 fn report(server: &Server) -> bool {
     match (server.find)() {
         Ok(Installation { programs, version }) => {
-            step(&format!(
-                "{} {version} found in {}",
-                server.name,
-                programs.display()
-            ));
+            step(&format!("{} {version} found in {}", server.name, programs.display()));
             true
         }
         Err(Error::NotInstalled { detail, .. }) => {
@@ -95,10 +81,7 @@ fn install(missing: &[&Server]) -> Result<()> {
         );
     };
     step(&format!("installing {}", packages.join(" and ")));
-    let status = command
-        .args(&packages)
-        .status()
-        .context("the package manager cannot be run")?;
+    let status = command.args(&packages).status().context("the package manager cannot be run")?;
     ensure!(
         status.success(),
         "installing {} did not succeed ({status}); its output is above",
@@ -110,11 +93,7 @@ fn install(missing: &[&Server]) -> Result<()> {
 
 /// The installing script, as root or by sudo.
 fn debian() -> Result<Command> {
-    let user = Command::new("id")
-        .arg("-u")
-        .stderr(Stdio::inherit())
-        .output()
-        .context("id cannot be run")?;
+    let user = Command::new("id").arg("-u").stderr(Stdio::inherit()).output().context("id cannot be run")?;
     let mut command = if user.stdout.trim_ascii() == b"0" {
         Command::new("sh")
     } else {

@@ -20,10 +20,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     step("starting PostgreSQL and RabbitMQ for the tests");
     let started = Instant::now();
     // Not flushed to the disk: the tests crash servers, never the machine.
-    let stack = Stack::start(&StackOptions {
-        durable: false,
-        ..StackOptions::default()
-    })?;
+    let stack = Stack::start(&StackOptions { durable: false, ..StackOptions::default() })?;
     step(&format!(
         "both are ready after {:.1} s, in {}",
         started.elapsed().as_secs_f32(),
@@ -41,13 +38,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         .context("cargo cannot be run")?;
     step("stopping the servers");
     drop(stack);
-    step(if status.success() {
-        "all tests passed"
-    } else {
-        "tests failed"
-    });
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    step(if status.success() { "all tests passed" } else { "tests failed" });
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

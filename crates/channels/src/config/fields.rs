@@ -24,13 +24,7 @@ impl<'a> Fields<'a> {
         table: Table,
         read_file: &'a dyn Fn(&Path) -> io::Result<String>,
     ) -> Self {
-        Self {
-            account,
-            table,
-            read_file,
-            known: Vec::new(),
-            errors: Vec::new(),
-        }
+        Self { account, table, read_file, known: Vec::new(), errors: Vec::new() }
     }
 
     /// The keys given under one name and its variants: `{name}` and `{name}_file` are strings, `{name}s` and
@@ -66,11 +60,7 @@ impl<'a> Fields<'a> {
     /// Notes an error of this account.
     pub(super) fn refuse(&mut self, field: &str, message: String) {
         let account = Some(self.account.to_owned());
-        self.errors.push(ConfigError {
-            account,
-            field: Some(field.to_owned()),
-            message,
-        });
+        self.errors.push(ConfigError { account, field: Some(field.to_owned()), message });
     }
 
     /// Refuses what nobody took, and ends in all errors that were gathered.
@@ -79,11 +69,7 @@ impl<'a> Fields<'a> {
         for field in std::mem::take(&mut self.table).keys() {
             self.refuse(field, expected.clone());
         }
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(self.errors)
-        }
+        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 
     /// The errors so far.
@@ -107,13 +93,9 @@ impl<'a> Fields<'a> {
         if items.is_empty() || !items.iter().all(Value::is_str) {
             self.refuse(many, "expected a list of one or more strings".to_owned());
         }
-        let texts = items.into_iter().filter_map(|item| {
-            if let Value::String(text) = item {
-                Some(text)
-            } else {
-                None
-            }
-        });
+        let texts = items
+            .into_iter()
+            .filter_map(|item| if let Value::String(text) = item { Some(text) } else { None });
         found.extend(texts.map(|text| (many, Zeroizing::new(text))));
         found
     }

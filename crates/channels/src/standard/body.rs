@@ -25,12 +25,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [
-        Self::PaymentSucceeded,
-        Self::PaymentFailed,
-        Self::PaymentClosed,
-        Self::RefundSucceeded,
-    ];
+    const ALL: [Self; 4] =
+        [Self::PaymentSucceeded, Self::PaymentFailed, Self::PaymentClosed, Self::RefundSucceeded];
 
     /// The value of `type`.
     pub const fn as_str(self) -> &'static str {
@@ -89,49 +85,33 @@ pub(super) fn parse(account: &ChannelAccount, webhook_id: &str, body: &[u8]) -> 
     };
     let Body { timestamp, data } = serde_json::from_slice(body).map_err(not_the_format)?;
     if data.status != kind.status() {
-        let detail = format!(
-            "status: {kind_text} goes with {}, got {:?}",
-            kind.status(),
-            data.status
-        );
+        let detail = format!("status: {kind_text} goes with {}, got {:?}", kind.status(), data.status);
         return Err(unreadable(&detail));
     }
     let fact = Fact {
         kind: fact_kind(kind, timestamp, &data)?,
         account: Some(account.clone()),
-        amount: Some(Money::new(
-            not_negative("amount_minor", data.amount_minor)?,
-            data.currency,
-        )),
+        amount: Some(Money::new(not_negative("amount_minor", data.amount_minor)?, data.currency)),
         channel_trade_no: trade_no(data.channel_trade_no)?,
     };
     let moves_money = matches!(kind, Kind::PaymentSucceeded | Kind::RefundSucceeded);
     if moves_money && fact.channel_trade_no.is_none() {
         return Err(missing("channel_trade_no", kind));
     }
-    Ok(Callback::Fact(ChannelFact {
-        dedupe_id,
-        pay_order_no: data.pay_order_no,
-        fact,
-    }))
+    Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no: data.pay_order_no, fact }))
 }
 
 fn fact_kind(kind: Kind, timestamp: OffsetDateTime, data: &Data) -> Result<FactKind, Refusal> {
     let timestamp = utc("timestamp", timestamp)?;
-    let success_time = data
-        .success_time
-        .map(|time| utc("success_time", time))
-        .transpose()?;
+    let success_time = data.success_time.map(|time| utc("success_time", time)).transpose()?;
     Ok(match kind {
-        Kind::PaymentSucceeded => FactKind::Succeeded {
-            paid_at: success_time.ok_or_else(|| missing("success_time", kind))?,
-        },
+        Kind::PaymentSucceeded => {
+            FactKind::Succeeded { paid_at: success_time.ok_or_else(|| missing("success_time", kind))? }
+        }
         Kind::PaymentFailed => FactKind::Failed,
         Kind::PaymentClosed => FactKind::Closed,
         Kind::RefundSucceeded => {
-            let refunded_minor = data
-                .refunded_minor
-                .ok_or_else(|| missing("refunded_minor", kind))?;
+            let refunded_minor = data.refunded_minor.ok_or_else(|| missing("refunded_minor", kind))?;
             FactKind::Refunded {
                 refunded_minor: not_negative("refunded_minor", refunded_minor)?,
                 refunded_at: success_time.unwrap_or(timestamp),
@@ -171,18 +151,13 @@ fn missing(field: &str, kind: Kind) -> Refusal {
     unreadable(&format!("{field}: required with {}", kind.as_str()))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that map_err asks for"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
 fn not_the_format(error: serde_json::Error) -> Refusal {
     unreadable(&error.to_string())
 }
 
 fn unreadable(detail: &str) -> Refusal {
-    Refusal::Unreadable {
-        detail: shorten(detail),
-    }
+    Refusal::Unreadable { detail: shorten(detail) }
 }
 
 fn shorten(text: &str) -> String {

@@ -76,18 +76,8 @@ pub fn simulate(
 /// Signs a body of any content, also one that no honest channel would send.
 pub fn sign(body: String, webhook_id: &str, secret: &Secret, now: OffsetDateTime) -> Result<Sent, SignError> {
     let timestamp = now.unix_timestamp();
-    let signature = webhooks::sign(
-        std::slice::from_ref(secret),
-        webhook_id,
-        timestamp,
-        body.as_bytes(),
-    )?;
-    Ok(Sent {
-        webhook_id: webhook_id.to_owned(),
-        timestamp: timestamp.to_string(),
-        signature,
-        body,
-    })
+    let signature = webhooks::sign(std::slice::from_ref(secret), webhook_id, timestamp, body.as_bytes())?;
+    Ok(Sent { webhook_id: webhook_id.to_owned(), timestamp: timestamp.to_string(), signature, body })
 }
 
 /// `null` for a year that RFC 3339 cannot write.

@@ -3,9 +3,8 @@ use std::time::{Duration, Instant};
 use super::{Broker, Database, Server, Vhost};
 
 fn count_databases(name: &str) -> String {
-    let rows = Server::shared().execute(&format!(
-        "SELECT count(*) FROM pg_database WHERE datname = '{name}'"
-    ));
+    let rows =
+        Server::shared().execute(&format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'"));
     rows.unwrap().trim().to_owned()
 }
 
@@ -28,19 +27,12 @@ fn a_vhost_tells_the_depth_of_its_queues_and_is_gone_when_dropped() {
         |method: &str, path: &str, body: &str| vhost.management.request(method, path, body).unwrap();
     assert_eq!(vhost.queue_depth("orders.queue"), None);
     let queue = format!("/api/queues/{}/orders.queue", vhost.name());
-    request(
-        "PUT",
-        &queue,
-        r#"{"durable":true,"arguments":{"x-queue-type":"quorum"}}"#,
-    );
+    request("PUT", &queue, r#"{"durable":true,"arguments":{"x-queue-type":"quorum"}}"#);
     let message =
         r#"{"properties":{},"routing_key":"orders.queue","payload":"1","payload_encoding":"string"}"#;
     for _ in 0..3 {
-        let routed = request(
-            "POST",
-            &format!("/api/exchanges/{}/amq.default/publish", vhost.name()),
-            message,
-        );
+        let routed =
+            request("POST", &format!("/api/exchanges/{}/amq.default/publish", vhost.name()), message);
         assert_eq!(routed.as_deref(), Some(r#"{"routed":true}"#));
     }
     let published = Instant::now();

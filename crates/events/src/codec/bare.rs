@@ -32,23 +32,16 @@ fn scalar(value: &Value) -> Result<String, DecodeError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
-        _ => Err(DecodeError::Undecodable(
-            "JSON: expected an event, a string or an integer".to_owned(),
-        )),
+        _ => Err(DecodeError::Undecodable("JSON: expected an event, a string or an integer".to_owned())),
     }
 }
 
 /// The number that was serialised. Recognised by its exact bytes: nothing is ever deserialised as a Java object.
 pub(super) fn from_java(body: &[u8]) -> Result<String, DecodeError> {
-    let long = body
-        .strip_prefix(JAVA_LONG)
-        .and_then(|rest| rest.try_into().ok())
-        .map(i64::from_be_bytes);
+    let long = body.strip_prefix(JAVA_LONG).and_then(|rest| rest.try_into().ok()).map(i64::from_be_bytes);
     let integer = || {
-        let value = body
-            .strip_prefix(JAVA_INTEGER)
-            .and_then(|rest| rest.try_into().ok())
-            .map(i32::from_be_bytes);
+        let value =
+            body.strip_prefix(JAVA_INTEGER).and_then(|rest| rest.try_into().ok()).map(i32::from_be_bytes);
         value.map(i64::from)
     };
     let number = long.or_else(integer).ok_or_else(|| {

@@ -11,12 +11,7 @@ use crate::{
     PayOrder, PayOrderNo, Purpose, Status, to_micros,
 };
 
-#[expect(
-    clippy::pedantic,
-    clippy::allow_attributes,
-    unreachable_pub,
-    reason = "generated code"
-)]
+#[expect(clippy::pedantic, clippy::allow_attributes, unreachable_pub, reason = "generated code")]
 mod pb {
     include!(concat!(env!("OUT_DIR"), "/pay.v1.rs"));
     include!(concat!(env!("OUT_DIR"), "/pay.v1.serde.rs"));
@@ -34,9 +29,7 @@ pub(super) fn encode_json(event: &PayEvent) -> Result<String, serde_json::Error>
 }
 
 pub(super) fn decode(body: &[u8]) -> Result<PayEvent, DecodeError> {
-    Ok(from_message(
-        pb::PayEvent::decode(body).map_err(DecodeError::undecodable)?,
-    )?)
+    Ok(from_message(pb::PayEvent::decode(body).map_err(DecodeError::undecodable)?)?)
 }
 
 pub(super) fn decode_json(body: &[u8]) -> Result<PayEvent, DecodeError> {
@@ -130,11 +123,9 @@ fn event_type(message: &pb::PayEvent) -> Result<EventType, InvalidEvent> {
         Ok(pb::PayEventType::Failed) => Ok(EventType::Failed),
         Ok(pb::PayEventType::Closed) => Ok(EventType::Closed),
         Ok(pb::PayEventType::Refunded) => Ok(EventType::Refunded),
-        Ok(pb::PayEventType::Unspecified) | Err(_) => Err(InvalidEvent::new(
-            "type",
-            "a PayEventType other than UNSPECIFIED",
-            message.r#type,
-        )),
+        Ok(pb::PayEventType::Unspecified) | Err(_) => {
+            Err(InvalidEvent::new("type", "a PayEventType other than UNSPECIFIED", message.r#type))
+        }
     }
 }
 
@@ -147,11 +138,9 @@ fn status(message: &pb::PayEvent) -> Result<Status, InvalidEvent> {
         Ok(pb::PayOrderStatus::TradeClosed) => Ok(Status::TradeClosed),
         Ok(pb::PayOrderStatus::PartiallyRefunded) => Ok(Status::PartiallyRefunded),
         Ok(pb::PayOrderStatus::TradeRefunded) => Ok(Status::TradeRefunded),
-        Ok(pb::PayOrderStatus::Unspecified) | Err(_) => Err(InvalidEvent::new(
-            "status",
-            "a PayOrderStatus other than UNSPECIFIED",
-            message.status,
-        )),
+        Ok(pb::PayOrderStatus::Unspecified) | Err(_) => {
+            Err(InvalidEvent::new("status", "a PayOrderStatus other than UNSPECIFIED", message.status))
+        }
     }
 }
 
@@ -198,8 +187,5 @@ fn time(field: &'static str, timestamp: Option<Timestamp>) -> Result<Option<Offs
 }
 
 fn to_timestamp(time: OffsetDateTime) -> Timestamp {
-    Timestamp {
-        seconds: time.unix_timestamp(),
-        nanos: i32::try_from(time.nanosecond()).unwrap_or_default(),
-    }
+    Timestamp { seconds: time.unix_timestamp(), nanos: i32::try_from(time.nanosecond()).unwrap_or_default() }
 }

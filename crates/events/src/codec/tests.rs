@@ -35,12 +35,7 @@ fn event() -> PayEvent {
 }
 
 fn decode_json_value(value: &Value) -> Result<Incoming, DecodeError> {
-    decode(
-        Some(JSON),
-        "pay.success",
-        value.to_string().as_bytes(),
-        Some(&merchant()),
-    )
+    decode(Some(JSON), "pay.success", value.to_string().as_bytes(), Some(&merchant()))
 }
 
 fn bare_order_no(incoming: Incoming) -> String {
@@ -63,10 +58,7 @@ fn spring_amqp_messages_decode_as_they_were_meant() {
         let body = hex_bytes(message["body_hex"].as_str().unwrap());
         let content_type = message["properties"]["content_type"].as_str();
         let got = decode(content_type, "pay.success", &body, Some(&merchant()));
-        if message["expect"]
-            .as_str()
-            .is_some_and(|expect| expect.starts_with("reject"))
-        {
+        if message["expect"].as_str().is_some_and(|expect| expect.starts_with("reject")) {
             assert_eq!(got.unwrap_err().reason(), "undecodable", "{}", message["name"]);
             continue;
         }
@@ -81,54 +73,27 @@ fn spring_amqp_messages_decode_as_they_were_meant() {
 
 #[test]
 fn a_bare_number_takes_its_type_from_the_routing_key_and_needs_a_merchant() {
-    let incoming = decode(
-        Some("text/plain; charset=UTF-8"),
-        "pay.closed",
-        b" 10001\n",
-        Some(&merchant()),
-    )
-    .unwrap();
+    let incoming =
+        decode(Some("text/plain; charset=UTF-8"), "pay.closed", b" 10001\n", Some(&merchant())).unwrap();
     let expected = BareOrder {
         event_type: EventType::Closed,
         merchant_id: merchant(),
         order_no: OrderNo::parse("10001").unwrap(),
     };
     assert_eq!(incoming, Incoming::Bare(expected));
-    assert_eq!(
-        decode(Some(TEXT), "pay.closed", b"10001", None)
-            .unwrap_err()
-            .reason(),
-        "invalid"
-    );
+    assert_eq!(decode(Some(TEXT), "pay.closed", b"10001", None).unwrap_err().reason(), "invalid");
 }
 
 #[test]
 fn json_objects_with_nothing_but_an_order_number_are_bare() {
-    assert_eq!(
-        bare_order_no(decode_json_value(&json!({"orderNo": "A1"})).unwrap()),
-        "A1"
-    );
-    assert_eq!(
-        bare_order_no(decode_json_value(&json!({"order_no": 7})).unwrap()),
-        "7"
-    );
-    for wrong in [
-        json!({"orderNo": "A1", "amount": 5}),
-        json!({}),
-        json!({"orderNo": "A1", "colour": "red"}),
-    ] {
-        assert_eq!(
-            decode_json_value(&wrong).unwrap_err().reason(),
-            "invalid",
-            "{wrong}"
-        );
+    assert_eq!(bare_order_no(decode_json_value(&json!({"orderNo": "A1"})).unwrap()), "A1");
+    assert_eq!(bare_order_no(decode_json_value(&json!({"order_no": 7})).unwrap()), "7");
+    for wrong in [json!({"orderNo": "A1", "amount": 5}), json!({}), json!({"orderNo": "A1", "colour": "red"})]
+    {
+        assert_eq!(decode_json_value(&wrong).unwrap_err().reason(), "invalid", "{wrong}");
     }
     for wrong in [json!(1.5), json!(null), json!([1]), json!({"orderNo": {}})] {
-        assert_eq!(
-            decode_json_value(&wrong).unwrap_err().reason(),
-            "undecodable",
-            "{wrong}"
-        );
+        assert_eq!(decode_json_value(&wrong).unwrap_err().reason(), "undecodable", "{wrong}");
     }
 }
 
@@ -137,16 +102,10 @@ fn proto3_json_takes_both_spellings_of_a_field() {
     let event = event();
     let text = encode_json(&event).unwrap();
     let mut value: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        decode_json_value(&value).unwrap(),
-        Incoming::Event(Box::new(event.clone()))
-    );
+    assert_eq!(decode_json_value(&value).unwrap(), Incoming::Event(Box::new(event.clone())));
     let merchant = value.as_object_mut().unwrap().remove("merchantId").unwrap();
     value["merchant_id"] = merchant;
-    assert_eq!(
-        decode_json_value(&value).unwrap(),
-        Incoming::Event(Box::new(event))
-    );
+    assert_eq!(decode_json_value(&value).unwrap(), Incoming::Event(Box::new(event)));
 }
 
 #[test]
@@ -183,23 +142,14 @@ fn the_routing_key_and_the_type_must_agree() {
     let body = encode_protobuf(&event());
     assert!(decode(Some(PROTOBUF), "pay.success", &body, None).is_ok());
     for key in ["pay.closed", "pay.task", "", "trade.pay.success.queue"] {
-        assert_eq!(
-            decode(Some(PROTOBUF), key, &body, None).unwrap_err().reason(),
-            "invalid",
-            "{key}"
-        );
+        assert_eq!(decode(Some(PROTOBUF), key, &body, None).unwrap_err().reason(), "invalid", "{key}");
     }
 }
 
 #[test]
 fn what_is_too_long_or_of_no_known_type_is_refused() {
     let long = vec![b'1'; MAX_BODY_BYTES + 1];
-    assert_eq!(
-        decode(Some(TEXT), "pay.success", &long, Some(&merchant()))
-            .unwrap_err()
-            .reason(),
-        "invalid"
-    );
+    assert_eq!(decode(Some(TEXT), "pay.success", &long, Some(&merchant())).unwrap_err().reason(), "invalid");
     for content_type in [None, Some(""), Some("application/xml")] {
         let error = decode(content_type, "pay.success", b"10001", Some(&merchant())).unwrap_err();
         assert_eq!(error.reason(), "undecodable");
@@ -210,11 +160,7 @@ fn what_is_too_long_or_of_no_known_type_is_refused() {
 fn an_event_of_the_day_after_tomorrow_is_refused() {
     let event = event();
     assert!(event.check_clock(event.occurred_at - PayEvent::MAX_AHEAD).is_ok());
-    assert!(
-        event
-            .check_clock(event.occurred_at - PayEvent::MAX_AHEAD - time::Duration::SECOND)
-            .is_err()
-    );
+    assert!(event.check_clock(event.occurred_at - PayEvent::MAX_AHEAD - time::Duration::SECOND).is_err());
 }
 
 prop_compose! {

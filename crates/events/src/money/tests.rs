@@ -10,11 +10,7 @@ fn vectors() -> Value {
 #[test]
 fn exponents_follow_iso_4217() {
     let vectors = vectors();
-    for (field, exponent) in [
-        ("iso_exponent_0", 0),
-        ("iso_exponent_3", 3),
-        ("iso_exponent_4", 4),
-    ] {
+    for (field, exponent) in [("iso_exponent_0", 0), ("iso_exponent_3", 3), ("iso_exponent_4", 4)] {
         for code in vectors[field].as_array().unwrap() {
             let currency = Currency::parse(code.as_str().unwrap()).unwrap();
             assert_eq!(currency.exponent(), exponent, "{currency}");
@@ -32,11 +28,7 @@ fn decimal_texts_are_read_exactly_or_refused() {
         let currency = Currency::parse(case["currency"].as_str().unwrap()).unwrap();
         let got = Money::parse_decimal(case["decimal"].as_str().unwrap(), currency);
         match case["error"].as_str() {
-            None => assert_eq!(
-                got.unwrap().amount_minor,
-                case["minor"].as_i64().unwrap(),
-                "{case}"
-            ),
+            None => assert_eq!(got.unwrap().amount_minor, case["minor"].as_i64().unwrap(), "{case}"),
             Some("too many decimals") => {
                 assert!(matches!(got, Err(AmountError::TooManyDecimals { .. })), "{case}");
             }

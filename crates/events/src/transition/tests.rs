@@ -44,29 +44,20 @@ fn stated(kind: FactKind) -> Fact {
 }
 
 fn success() -> Fact {
-    stated(FactKind::Succeeded {
-        paid_at: datetime!(2026-01-01 00:00 UTC),
-    })
+    stated(FactKind::Succeeded { paid_at: datetime!(2026-01-01 00:00 UTC) })
 }
 
 fn refund_to(refunded_minor: i64) -> Fact {
-    stated(FactKind::Refunded {
-        refunded_minor,
-        refunded_at: datetime!(2026-01-02 00:00 UTC),
-    })
+    stated(FactKind::Refunded { refunded_minor, refunded_at: datetime!(2026-01-02 00:00 UTC) })
 }
 
 /// What a verdict comes to: the statuses and events of its steps, `=` for a duplicate, `!` and the reason else.
 fn told(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Applied(steps) => {
-            let steps = steps.iter().map(|step| {
-                format!(
-                    "{} {}",
-                    step.order.status,
-                    step.event.map_or("-", EventType::as_str)
-                )
-            });
+            let steps = steps
+                .iter()
+                .map(|step| format!("{} {}", step.order.status, step.event.map_or("-", EventType::as_str)));
             steps.collect::<Vec<_>>().join(", ")
         }
         Verdict::Duplicate => "=".to_owned(),
@@ -95,40 +86,20 @@ fn the_table_of_transitions() {
         (TradeSuccess, stated(FactKind::Failed), "="),
         (TradeClosed, stated(FactKind::Failed), "="),
         (NotCommit, Fact::own(FactKind::Closed), "TRADE_CLOSED pay.closed"),
-        (
-            WaitBuyerPay,
-            Fact::own(FactKind::Closed),
-            "TRADE_CLOSED pay.closed",
-        ),
-        (
-            TradeFailed,
-            Fact::own(FactKind::Closed),
-            "TRADE_CLOSED pay.closed",
-        ),
+        (WaitBuyerPay, Fact::own(FactKind::Closed), "TRADE_CLOSED pay.closed"),
+        (TradeFailed, Fact::own(FactKind::Closed), "TRADE_CLOSED pay.closed"),
         (TradeClosed, Fact::own(FactKind::Closed), "="),
         (TradeSuccess, Fact::own(FactKind::Closed), "="),
         (TradeSuccess, refund_to(1), "PARTIALLY_REFUNDED pay.refunded"),
         (TradeSuccess, refund_to(TOTAL), "TRADE_REFUNDED pay.refunded"),
         (PartiallyRefunded, refund_to(300), "="),
         (PartiallyRefunded, refund_to(299), "="),
-        (
-            PartiallyRefunded,
-            refund_to(301),
-            "PARTIALLY_REFUNDED pay.refunded",
-        ),
+        (PartiallyRefunded, refund_to(301), "PARTIALLY_REFUNDED pay.refunded"),
         (PartiallyRefunded, refund_to(TOTAL), "TRADE_REFUNDED pay.refunded"),
         (TradeRefunded, refund_to(TOTAL), "="),
         (TradeSuccess, refund_to(TOTAL + 1), "!refund_exceeds_total"),
-        (
-            WaitBuyerPay,
-            refund_to(300),
-            "TRADE_SUCCESS pay.success, PARTIALLY_REFUNDED pay.refunded",
-        ),
-        (
-            TradeFailed,
-            refund_to(TOTAL),
-            "TRADE_SUCCESS pay.success, TRADE_REFUNDED pay.refunded",
-        ),
+        (WaitBuyerPay, refund_to(300), "TRADE_SUCCESS pay.success, PARTIALLY_REFUNDED pay.refunded"),
+        (TradeFailed, refund_to(TOTAL), "TRADE_SUCCESS pay.success, TRADE_REFUNDED pay.refunded"),
         (TradeClosed, refund_to(300), "!success_after_close"),
     ];
     for (status, fact, expected) in table {
@@ -154,11 +125,7 @@ fn other_money_is_a_contradiction_whatever_the_status() {
 
 #[test]
 fn a_second_trade_is_a_contradiction() {
-    for status in [
-        Status::TradeSuccess,
-        Status::PartiallyRefunded,
-        Status::TradeRefunded,
-    ] {
+    for status in [Status::TradeSuccess, Status::PartiallyRefunded, Status::TradeRefunded] {
         for mut fact in [success(), refund_to(TOTAL)] {
             fact.channel_trade_no = Some("T2".to_owned());
             assert_eq!(told(&transition(&order(status), &fact)), "!second_trade");
@@ -168,9 +135,7 @@ fn a_second_trade_is_a_contradiction() {
 
 #[test]
 fn the_first_success_leaves_its_trade_and_time() {
-    let Verdict::Applied(steps) = transition(&order(Status::WaitBuyerPay), &success()) else {
-        panic!()
-    };
+    let Verdict::Applied(steps) = transition(&order(Status::WaitBuyerPay), &success()) else { panic!() };
     let paid = &steps[0].order;
     assert_eq!(paid.channel_trade_no.as_deref(), Some("T1"));
     assert_eq!(paid.paid_at, Some(datetime!(2026-01-01 00:00 UTC)));
