@@ -20,10 +20,7 @@ use crate::{Secret, auth, telemetry};
 /// The media type of the Prometheus text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Reports over a day of events take longer than payments may.
-const LIMITS: Limits = Limits {
-    timeout: Duration::from_secs(30),
-    max_body_bytes: 64 * 1024,
-};
+const LIMITS: Limits = Limits { timeout: Duration::from_secs(30), max_body_bytes: 64 * 1024 };
 
 /// What the admin listener needs.
 #[derive(Debug)]
@@ -52,11 +49,7 @@ async fn healthz() -> &'static str {
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     let report = readiness.report().await;
-    let status = if report.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))
 }
 

@@ -18,9 +18,7 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        bearer(&parts.headers)
-            .map(|token| Self(token.into()))
-            .ok_or_else(Problem::unauthorized)
+        bearer(&parts.headers).map(|token| Self(token.into())).ok_or_else(Problem::unauthorized)
     }
 }
 

@@ -5,5 +5,6 @@ mod error;
 mod loader;
 
 pub use common::{Common, LogFormat, Ports};
+pub(crate) use common::{log_filter, log_format};
 pub use error::{ConfigError, ConfigErrors};
 pub use loader::Loader;

@@ -30,10 +30,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 10 seconds and 64 KiB.
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(10),
-            max_body_bytes: 64 * 1024,
-        }
+        Self { timeout: Duration::from_secs(10), max_body_bytes: 64 * 1024 }
     }
 }
 

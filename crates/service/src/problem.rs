@@ -24,13 +24,7 @@ pub struct Problem {
 impl Problem {
     /// A problem.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            members: Map::new(),
-            retry_after_seconds: None,
-        }
+        Self { status, code, detail: detail.into(), members: Map::new(), retry_after_seconds: None }
     }
 
     /// Adds a member of one's own (RFC 9457, 3.2), such as the pay order that is in the way.
@@ -94,10 +88,7 @@ impl Problem {
     pub fn to_json(&self) -> Value {
         let mut document = self.members.clone();
         document.insert("type".to_owned(), "about:blank".into());
-        document.insert(
-            "title".to_owned(),
-            self.status.canonical_reason().unwrap_or("Error").into(),
-        );
+        document.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
         document.insert("status".to_owned(), self.status.as_u16().into());
         document.insert("code".to_owned(), self.code.into());
         document.insert("detail".to_owned(), self.detail.as_str().into());

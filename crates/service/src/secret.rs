@@ -71,10 +71,7 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         let key = MasterKey::from_base64(&STANDARD.encode([7; 32])).expect("32 bytes");
-        assert_eq!(
-            format!("{:?} {key:?}", Secret::from("hunter2")),
-            "Secret(…) MasterKey(…)"
-        );
+        assert_eq!(format!("{:?} {key:?}", Secret::from("hunter2")), "Secret(…) MasterKey(…)");
     }
 
     #[test]
@@ -87,12 +84,7 @@ mod tests {
 
     #[test]
     fn a_master_key_has_32_bytes() {
-        assert_eq!(
-            MasterKey::from_base64(&STANDARD.encode([7; 32]))
-                .expect("32 bytes")
-                .expose(),
-            &[7; 32]
-        );
+        assert_eq!(MasterKey::from_base64(&STANDARD.encode([7; 32])).expect("32 bytes").expose(), &[7; 32]);
         assert!(MasterKey::from_base64(&STANDARD.encode([7; 31])).is_none());
         assert!(MasterKey::from_base64("not base64").is_none());
     }

@@ -31,12 +31,7 @@ impl TraceParent {
     /// Reads a header. Versions above 00 may carry more fields, which are ignored; ids of zeros are invalid.
     pub fn parse(text: &str) -> Result<Self, InvalidTraceParent> {
         let mut fields = text.split('-');
-        let mut next = |length| {
-            fields
-                .next()
-                .filter(|field| is_hex(field, length))
-                .ok_or(InvalidTraceParent)
-        };
+        let mut next = |length| fields.next().filter(|field| is_hex(field, length)).ok_or(InvalidTraceParent);
         let (version, trace_id, parent_id, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
         let parsed = Self {
             trace_id: u128::from_str_radix(trace_id, 16).map_err(|_| InvalidTraceParent)?,
@@ -53,20 +48,13 @@ impl TraceParent {
     /// The root of a new trace, sampled.
     pub fn generate() -> Self {
         let trace_id = rand::random_range(1..=u128::MAX);
-        Self {
-            trace_id,
-            parent_id: rand::random_range(1..=u64::MAX),
-            flags: SAMPLED,
-        }
+        Self { trace_id, parent_id: rand::random_range(1..=u64::MAX), flags: SAMPLED }
     }
 
     /// The next hop of the same trace.
     #[must_use]
     pub fn child(self) -> Self {
-        Self {
-            parent_id: rand::random_range(1..=u64::MAX),
-            ..self
-        }
+        Self { parent_id: rand::random_range(1..=u64::MAX), ..self }
     }
 
     /// The trace's id, 32 lower-case hex digits: the field `trace_id` of logs.
@@ -77,11 +65,7 @@ impl TraceParent {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id, self.parent_id, self.flags
-        )
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.parent_id, self.flags)
     }
 }
 
@@ -102,10 +86,7 @@ impl<S: Sync> FromRequestParts<S> for TraceParent {
 }
 
 fn is_hex(field: &str, length: usize) -> bool {
-    field.len() == length
-        && field
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    field.len() == length && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

@@ -35,10 +35,7 @@ pub(super) struct Report {
 impl Readiness {
     /// No checks yet; not ready once `draining` is cancelled.
     pub fn new(draining: CancellationToken) -> Self {
-        Self {
-            draining,
-            checks: Vec::new(),
-        }
+        Self { draining, checks: Vec::new() }
     }
 
     /// Adds a check. Its error is shown on the admin port: it says what is wrong and holds no secret.
@@ -62,10 +59,7 @@ impl Readiness {
         let draining = self.draining.is_cancelled();
         let results = join_all(self.checks.iter().map(|(name, check)| async move {
             let result = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
-            (
-                *name,
-                result.unwrap_or_else(|_| Err("no answer in time".to_owned())),
-            )
+            (*name, result.unwrap_or_else(|_| Err("no answer in time".to_owned())))
         }))
         .await;
         let ready = !draining && results.iter().all(|(_, result)| result.is_ok());
@@ -73,11 +67,7 @@ impl Readiness {
             .into_iter()
             .map(|(name, result)| (name, result.err().unwrap_or_else(|| "ok".to_owned())))
             .collect();
-        Report {
-            ready,
-            draining,
-            checks,
-        }
+        Report { ready, draining, checks }
     }
 }
 

@@ -47,13 +47,11 @@ impl Common {
         Self {
             database_url: url(loader, "PAYRELAY_DATABASE_URL", &["postgres://", "postgresql://"]),
             amqp_url: url(loader, "PAYRELAY_AMQP_URL", &["amqp://", "amqps://"]),
-            http_addr: ports
-                .http
-                .map(|port| loader.parse("PAYRELAY_HTTP_ADDR", any(port))),
+            http_addr: ports.http.map(|port| loader.parse("PAYRELAY_HTTP_ADDR", any(port))),
             admin_addr: loader.parse("PAYRELAY_ADMIN_ADDR", any(ports.admin)),
             admin_token: loader.secret("PAYRELAY_ADMIN_TOKEN"),
-            log_filter: log_filter(loader),
-            log_format: loader.parse("PAYRELAY_LOG_FORMAT", LogFormat::Pretty),
+            log_filter: log_filter(loader, telemetry::DEFAULT_FILTER),
+            log_format: log_format(loader),
             shutdown_grace: Duration::from_secs(loader.parse("PAYRELAY_SHUTDOWN_GRACE_SECONDS", 25)),
             retry_delays: loader
                 .optional_string("PAYRELAY_RETRY_DELAYS")
@@ -109,16 +107,84 @@ fn url(loader: &mut Loader, name: &str, schemes: &[&str]) -> Secret {
     url
 }
 
-fn log_filter(loader: &mut Loader) -> String {
-    let filter = loader
-        .optional_string("PAYRELAY_LOG")
-        .unwrap_or_else(|| telemetry::DEFAULT_FILTER.to_owned());
+/// `PAYRELAY_LOG`, or `default`.
+pub(crate) fn log_filter(loader: &mut Loader, default: &str) -> String {
+    let filter = loader.optional_string("PAYRELAY_LOG").unwrap_or_else(|| default.to_owned());
     if let Err(error) = telemetry::check_filter(&filter) {
-        loader.reject(
-            "PAYRELAY_LOG",
-            format!("{filter:?} is not a filter ({error})"),
-            "set it to info,ingress=debug or the like",
-        );
+        let problem = format!("{filter:?} is not a filter ({error})");
+        loader.reject("PAYRELAY_LOG", problem, "set it to a value such as info,ingress=debug");
     }
     filter
+}
+
+/// `PAYRELAY_LOG_FORMAT`.
+pub(crate) fn log_format(loader: &mut Loader) -> LogFormat {
+    loader.parse("PAYRELAY_LOG_FORMAT", LogFormat::Pretty)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ConfigErrors;
+
+    const PORTS: Ports = Ports { http: Some(8080), admin: 9080 };
+
+    fn load(variables: &[(&str, &str)]) -> Result<Common, ConfigErrors> {
+        let given = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut loader = Loader::from_map(given.collect::<BTreeMap<_, _>>());
+        let common = Common::load(&mut loader, PORTS);
+        loader.finish().map(|()| common)
+    }
+
+    const REQUIRED: [(&str, &str); 3] = [
+        ("PAYRELAY_DATABASE_URL", "postgres://pay:hunter2@db/pay"),
+        ("PAYRELAY_AMQP_URL", "amqp://guest:hunter2@mq"),
+        ("PAYRELAY_ADMIN_TOKEN", "hunter2"),
+    ];
+
+    #[test]
+    fn three_variables_are_enough_and_none_of_them_is_shown() {
+        let common = load(&REQUIRED).expect("valid");
+        assert_eq!(common.http_addr, Some(SocketAddr::from(([0, 0, 0, 0], 8080))));
+        assert_eq!(common.admin_addr, SocketAddr::from(([0, 0, 0, 0], 9080)));
+        assert_eq!(common.retry_delays, "5s,30s,5m");
+        assert!(!format!("{common:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn every_error_is_told_at_once_without_any_secret() {
+        let errors = load(&[
+            ("PAYRELAY_DATABASE_URL", "mysql://pay:hunter2@db/pay"),
+            ("PAYRELAY_AMQP_URL", ""),
+            ("PAYRELAY_HTTP_ADDR", "8080"),
+            ("PAYRELAY_LOG", "ingress=loud"),
+            ("PAYRELAY_LOG_FORMAT", "xml"),
+            ("PAYRELAY_SHUTDOWN_GRACE_SECONDS", "-1"),
+        ])
+        .expect_err("all wrong");
+        let text = errors.to_string();
+        let told: Vec<_> = text.lines().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(
+            told,
+            [
+                "PAYRELAY_DATABASE_URL",
+                "PAYRELAY_AMQP_URL",
+                "PAYRELAY_HTTP_ADDR",
+                "PAYRELAY_ADMIN_TOKEN",
+                "PAYRELAY_LOG",
+                "PAYRELAY_LOG_FORMAT",
+                "PAYRELAY_SHUTDOWN_GRACE_SECONDS"
+            ]
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains(
+                "PAYRELAY_HTTP_ADDR: \"8080\" is not valid (invalid socket address syntax); \
+                 set it to a value such as 0.0.0.0:8080"
+            ),
+            "{text}"
+        );
+    }
 }

@@ -27,10 +27,7 @@ impl Loader {
 
     /// Reads `variables` in place of an environment: `payrelay dev` and tests.
     pub fn from_map(variables: BTreeMap<String, String>) -> Self {
-        Self {
-            variables,
-            errors: Vec::new(),
-        }
+        Self { variables, errors: Vec::new() }
     }
 
     /// A text that must be set. Empty after an error.
@@ -88,11 +85,7 @@ impl Loader {
         let file_variable = format!("{name}_FILE");
         match (self.get(name), self.get(&file_variable)) {
             (Some(_), Some(_)) => {
-                self.reject(
-                    name,
-                    "is set and so is its file",
-                    format!("unset {name} or {file_variable}"),
-                );
+                self.reject(name, "is set and so is its file", format!("unset {name} or {file_variable}"));
                 None
             }
             (value, None) => value.map(Secret::from),
@@ -127,11 +120,7 @@ impl Loader {
             return MasterKey::default();
         }
         MasterKey::from_base64(text.expose()).unwrap_or_else(|| {
-            self.reject(
-                name,
-                "is not 32 bytes in base64",
-                "make one with `openssl rand -base64 32`",
-            );
+            self.reject(name, "is not 32 bytes in base64", "make one with `openssl rand -base64 32`");
             MasterKey::default()
         })
     }
@@ -139,27 +128,16 @@ impl Loader {
     /// Notes an error of the caller's own, as a wrong field in a file that a variable names.
     pub fn reject(&mut self, name: &str, problem: impl Into<String>, advice: impl Into<String>) {
         let (problem, advice) = (problem.into(), advice.into());
-        self.errors.push(ConfigError {
-            variable: name.to_owned(),
-            problem,
-            advice,
-        });
+        self.errors.push(ConfigError { variable: name.to_owned(), problem, advice });
     }
 
     /// Whether all that was read may be used.
     pub fn finish(self) -> Result<(), ConfigErrors> {
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigErrors(self.errors))
-        }
+        if self.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(self.errors)) }
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        self.variables
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .cloned()
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
     fn reject_value(&mut self, name: &str, error: &dyn Display, example: &dyn Display) {
@@ -171,3 +149,6 @@ impl Loader {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

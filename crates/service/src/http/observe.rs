@@ -49,9 +49,7 @@ fn timed_out() -> Problem {
 }
 
 fn trace_parent(headers: &HeaderMap) -> TraceParent {
-    let given = headers
-        .get(TRACEPARENT)
-        .and_then(|value| TraceParent::parse(value.to_str().ok()?).ok());
+    let given = headers.get(TRACEPARENT).and_then(|value| TraceParent::parse(value.to_str().ok()?).ok());
     given.map_or_else(TraceParent::generate, TraceParent::child)
 }
 

@@ -1,0 +1,46 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use service::Shutdown;
+use service::http::{Limits, shell};
+use tokio::sync::Semaphore;
+
+use crate::Server;
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_and_a_new_one_refused() {
+    let (entered, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (enter, pass) = (Arc::clone(&entered), Arc::clone(&gate));
+    let slow = move || {
+        enter.add_permits(1);
+        async move {
+            pass.acquire().await.expect("never closed").forget();
+            "done"
+        }
+    };
+    let server = Server::start(shell(Router::new().route("/slow", get(slow)), Limits::default())).await;
+    let (client, url) = (server.client.clone(), server.url("/slow"));
+    let under_way = tokio::spawn(async move { client.get(url).send().await?.text().await });
+    entered.acquire().await.unwrap().forget();
+
+    server.cancel.cancel();
+    let refused = async || reqwest::get(server.url("/slow")).await.is_err();
+    tokio::time::timeout(Duration::from_secs(5), async { while !refused().await {} })
+        .await
+        .expect("it stops listening");
+    assert!(!server.served.is_finished(), "it waits for the request under way");
+    gate.add_permits(1);
+    assert_eq!(under_way.await.unwrap().unwrap(), "done");
+    server.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_the_grace_is_dropped() {
+    let shutdown = Shutdown::new();
+    shutdown.begin(Duration::from_millis(1));
+    assert!(shutdown.soft.is_cancelled());
+    assert_eq!(shutdown.until_hard(std::future::pending::<()>()).await, None);
+    assert_eq!(Shutdown::new().until_hard(async { 1 }).await, Some(1));
+}
