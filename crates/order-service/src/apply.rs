@@ -1,0 +1,88 @@
+//! A batch of messages applied to its orders, in one transaction.
+
+use std::collections::BTreeMap;
+
+use events::codec::Incoming;
+use storage::{Error, Transaction};
+
+use crate::decide::OrderState;
+use crate::fold::{self, Folded, Outcome};
+use crate::order::{OrderKey, OrderStatus};
+use crate::split::split;
+use crate::store::Origin;
+use crate::store::applying::{self, Locked, NewNote};
+use crate::store::handled::{self, Handled, HandledOutcome};
+
+/// Locks the orders of `messages`, folds the messages into them, and writes what has changed together with the log of
+/// handled events. `origins` has one for each message. Answers one outcome for each message.
+pub async fn apply(
+    tx: &Transaction<'_>,
+    messages: &[Incoming],
+    origins: &[Origin],
+) -> Result<Vec<Outcome>, Error> {
+    let orders = applying::lock(tx, &fold::keys(messages), fold::looks_at_notes(messages)).await?;
+    let states = orders.iter().map(|(key, order)| (key.clone(), &order.state)).collect();
+    let Folded { outcomes, changed } = fold::fold(&states, messages);
+
+    let changes: Vec<_> = changed.iter().collect();
+    applying::update(tx, &changes).await?;
+    applying::insert_sub_orders(tx, &first_splits(&orders, &changed)).await?;
+    applying::insert_notes(tx, &new_notes(&orders, &changed)).await?;
+    handled::insert(tx, log(messages, origins, &outcomes)).await?;
+    Ok(outcomes)
+}
+
+/// The parts of those orders that awaited payment before the batch and are paid after it.
+fn first_splits<'a>(
+    orders: &BTreeMap<OrderKey, Locked>,
+    changed: &'a BTreeMap<OrderKey, OrderState>,
+) -> Vec<(&'a OrderKey, crate::split::SubOrder)> {
+    let first_paid = changed.iter().filter_map(|(key, state)| {
+        let before = orders.get(key)?;
+        let awaited = before.state.status == OrderStatus::AwaitingPayment;
+        (awaited && state.status != OrderStatus::AwaitingPayment).then_some((key, before))
+    });
+    // The sum of an accepted order fits, and so do those of its parts.
+    let parts = first_paid
+        .flat_map(|(key, order)| split(&order.items).into_iter().flatten().map(move |part| (key, part)));
+    parts.collect()
+}
+
+fn new_notes<'a>(
+    orders: &BTreeMap<OrderKey, Locked>,
+    changed: &'a BTreeMap<OrderKey, OrderState>,
+) -> Vec<NewNote<'a>> {
+    let mut new = Vec::new();
+    for (key, state) in changed {
+        for (note, occurred_at) in &state.notes {
+            let known = orders.get(key).is_some_and(|order| order.state.notes.contains_key(note));
+            if !known {
+                let (pay_order_no, status) = note;
+                new.push(NewNote {
+                    key,
+                    pay_order_no: pay_order_no.as_ref(),
+                    status: *status,
+                    occurred_at: *occurred_at,
+                });
+            }
+        }
+    }
+    new
+}
+
+/// A bare order number leaves no row: the full event that follows must still count as the first.
+fn log<'a>(messages: &'a [Incoming], origins: &'a [Origin], outcomes: &[Outcome]) -> Vec<Handled<'a>> {
+    let rows = messages.iter().zip(origins).zip(outcomes).filter_map(|((message, origin), outcome)| {
+        let Incoming::Event(event) = message else {
+            return None;
+        };
+        let outcome = match outcome {
+            Outcome::Applied => HandledOutcome::Applied,
+            Outcome::Duplicate => HandledOutcome::Duplicate,
+            Outcome::NotMine => HandledOutcome::NotMine,
+            Outcome::UnknownOrder | Outcome::Refused(_) => return None,
+        };
+        Some(Handled { event, outcome, origin })
+    });
+    rows.collect()
+}

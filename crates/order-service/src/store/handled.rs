@@ -1,0 +1,116 @@
+//! `orders.handled`: every event with what became of it.
+
+use events::audit::{Entry, Stage};
+use events::{EventId, EventType, PayEvent};
+use storage::{Database, Error, Transaction};
+use time::OffsetDateTime;
+
+use super::{Origin, parsed};
+
+/// An event of a day without a partition leaves no row: it is older than the retention. The order still guards it.
+const INSERT: &str = "
+    INSERT INTO orders.handled
+        (occurred_at, event_id, type, outcome, merchant_id, order_no, pay_order_no, upstream, traceparent)
+    SELECT *
+    FROM unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[],
+                $9::text[])
+        AS h (occurred_at, event_id, type, outcome, merchant_id, order_no, pay_order_no, upstream, traceparent)
+    WHERE to_regclass('orders.handled_p' || to_char(h.occurred_at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
+    ON CONFLICT DO NOTHING";
+
+/// What is parked counts only while it has not been handled after all, and once however often it was parked.
+const AUDIT: &str = "
+    SELECT occurred_at, event_id, type, outcome, upstream FROM orders.handled
+    WHERE occurred_at >= $1 AND occurred_at < $2
+    UNION ALL
+    SELECT DISTINCT ON (p.occurred_at, p.event_id) p.occurred_at, p.event_id, p.type, 'parked', p.upstream
+    FROM orders.parked p
+    WHERE p.occurred_at >= $1 AND p.occurred_at < $2
+      AND NOT EXISTS (SELECT FROM orders.handled h
+                      WHERE h.occurred_at = p.occurred_at AND h.event_id = p.event_id)";
+
+/// What became of an event that was handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandledOutcome {
+    /// It changed its order.
+    Applied,
+    /// Its order knew it already.
+    Duplicate,
+    /// It belongs to the books of somebody else.
+    NotMine,
+}
+
+/// A row of the log.
+#[derive(Debug)]
+pub struct Handled<'a> {
+    /// The event.
+    pub event: &'a PayEvent,
+    /// What became of it.
+    pub outcome: HandledOutcome,
+    /// How it came.
+    pub origin: &'a Origin,
+}
+
+impl HandledOutcome {
+    /// The name used in the database and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::NotMine => "not_mine",
+        }
+    }
+}
+
+/// Logs events. Of one event, what was logged first stays: a redelivery finds it applied, and that it was.
+pub async fn insert(tx: &Transaction<'_>, mut rows: Vec<Handled<'_>>) -> Result<(), Error> {
+    // A stable sort: of the rows of one event the first remains.
+    rows.sort_by_key(|row| (row.event.occurred_at, row.event.event_id));
+    rows.dedup_by_key(|row| (row.event.occurred_at, row.event.event_id));
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let times: Vec<_> = rows.iter().map(|row| row.event.occurred_at).collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.event.event_id.0).collect();
+    let types: Vec<_> = rows.iter().map(|row| row.event.event_type.as_str()).collect();
+    let outcomes: Vec<_> = rows.iter().map(|row| row.outcome.as_str()).collect();
+    let merchants: Vec<_> = rows.iter().map(|row| row.event.order.merchant_id.as_str()).collect();
+    let order_nos: Vec<_> = rows.iter().map(|row| row.event.order.order_no.as_str()).collect();
+    let pay_order_nos: Vec<_> = rows.iter().map(|row| row.event.order.pay_order_no.as_str()).collect();
+    let upstreams: Vec<_> = rows.iter().map(|row| row.origin.upstream).collect();
+    let traces: Vec<_> = rows.iter().map(|row| row.origin.traceparent.as_deref()).collect();
+    let insert = tx.prepare_cached(INSERT).await?;
+    tx.execute(
+        &insert,
+        &[&times, &ids, &types, &outcomes, &merchants, &order_nos, &pay_order_nos, &upstreams, &traces],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Where every event of a window of its own time stands here; `to` is exclusive.
+pub async fn audit(
+    database: &Database,
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+) -> Result<Vec<Entry>, Error> {
+    let client = database.client().await?;
+    let audit = client.prepare_cached(AUDIT).await?;
+    let rows = client.query(&audit, &[&from, &to]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Entry {
+                event_id: EventId(row.try_get("event_id")?),
+                occurred_at: row.try_get("occurred_at")?,
+                event_type: parsed::<EventType>(row, "type")?,
+                stage: match row.try_get("outcome")? {
+                    "applied" => Stage::Applied,
+                    "duplicate" => Stage::Duplicate,
+                    "not_mine" => Stage::NotMine,
+                    _ => Stage::Parked,
+                },
+                upstream: row.try_get("upstream")?,
+            })
+        })
+        .collect()
+}

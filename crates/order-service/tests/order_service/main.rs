@@ -1,0 +1,4 @@
+//! The order service on real servers.
+
+mod fixtures;
+mod store;
