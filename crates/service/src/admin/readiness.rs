@@ -21,7 +21,14 @@ type Check = Arc<dyn Fn() -> CheckFuture + Send + Sync>;
 #[derive(Clone)]
 pub struct Readiness {
     draining: CancellationToken,
-    checks: Vec<(&'static str, Check)>,
+    checks: Vec<(&'static str, Need, Check)>,
+}
+
+/// Whether a service can do its work while a check fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Required,
+    Advised,
 }
 
 /// The body of `/readyz`: `{"ready":false,"draining":false,"checks":{"postgres":"ok","rabbitmq":"connection refused"}}`.
@@ -40,7 +47,27 @@ impl Readiness {
 
     /// Adds a check. Its error is shown on the admin port: it says what is wrong and holds no secret.
     #[must_use]
-    pub fn check<C, F, E>(mut self, name: &'static str, check: C) -> Self
+    pub fn check<C, F, E>(self, name: &'static str, check: C) -> Self
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.add(name, Need::Required, check)
+    }
+
+    /// Adds a check that is shown as `degraded: …` when it fails, and keeps no work away.
+    #[must_use]
+    pub fn advise<C, F, E>(self, name: &'static str, check: C) -> Self
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.add(name, Need::Advised, check)
+    }
+
+    fn add<C, F, E>(mut self, name: &'static str, need: Need, check: C) -> Self
     where
         C: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -50,22 +77,30 @@ impl Readiness {
             let checked = check();
             Box::pin(async move { checked.await.map_err(|error| error.to_string()) })
         };
-        self.checks.push((name, Arc::new(check)));
+        self.checks.push((name, need, Arc::new(check)));
         self
     }
 
     /// Runs all checks at once, each with a timeout.
     pub(super) async fn report(&self) -> Report {
         let draining = self.draining.is_cancelled();
-        let results = join_all(self.checks.iter().map(|(name, check)| async move {
+        let results = join_all(self.checks.iter().map(|(name, need, check)| async move {
             let result = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
-            (*name, result.unwrap_or_else(|_| Err("no answer in time".to_owned())))
+            (*name, *need, result.unwrap_or_else(|_| Err("no answer in time".to_owned())))
         }))
         .await;
-        let ready = !draining && results.iter().all(|(_, result)| result.is_ok());
+        let ready =
+            !draining && results.iter().all(|(_, need, result)| *need == Need::Advised || result.is_ok());
         let checks = results
             .into_iter()
-            .map(|(name, result)| (name, result.err().unwrap_or_else(|| "ok".to_owned())))
+            .map(|(name, need, result)| {
+                let shown = match (need, result) {
+                    (_, Ok(())) => "ok".to_owned(),
+                    (Need::Required, Err(error)) => error,
+                    (Need::Advised, Err(error)) => format!("degraded: {error}"),
+                };
+                (name, shown)
+            })
             .collect();
         Report { ready, draining, checks }
     }
@@ -73,7 +108,7 @@ impl Readiness {
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.checks.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = self.checks.iter().map(|(name, ..)| *name).collect();
         f.debug_struct("Readiness")
             .field("draining", &self.draining.is_cancelled())
             .field("checks", &names)
