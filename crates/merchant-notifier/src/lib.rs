@@ -1,1 +1,39 @@
 //! The merchant notifier: delivers every event as a signed webhook to its merchant.
+//!
+//! The way of one payment through it:
+//!
+//! 1. A [`receive::Receiver`] takes a batch from `merchant.pay.success.queue`. In one transaction each event that no
+//!    other event has told yet becomes a notification (its event key is unique, and kept for ever), and every event
+//!    id is logged with its outcome. Only then the batch is acknowledged.
+//! 2. The commit wakes the [`dispatch::Dispatcher`]. It claims due notifications under a lease of 30 s, from every
+//!    merchant a few, so that a slow one slows nobody else, and never one whose pay order has a lower version pending.
+//! 3. The [`dispatch::Sender`] checks the target ([`ssrf`]), signs the body afresh and POSTs it.
+//! 4. The attempt and what follows from it are recorded in one statement, fenced by the token of the lease: delivered,
+//!    due again after the next delay of the [`Ladder`], or parked with a reason. A worker that froze and lost
+//!    its lease records nothing.
+//!
+//! A process that dies loses nothing: its leases end, and others take over. The merchant may then see a webhook twice,
+//! with the same `webhook-id`.
+//!
+//! | a notification is parked | until |
+//! |---|---|
+//! | `no_endpoint`: there is no address | the endpoint gets one |
+//! | `endpoint_disabled`: an operator or an answer 410 disabled the endpoint | it is enabled |
+//! | `attempts_exhausted`: the last delay is used up | it is retried by hand |
+//! | `gone`: the pay order's own address answered 410 | it is retried by hand |
+
+pub mod admin;
+pub mod dispatch;
+mod endpoint;
+mod ladder;
+pub mod maintenance;
+pub mod secrets;
+pub mod ssrf;
+pub mod store;
+#[cfg(test)]
+mod test_events;
+mod text;
+mod webhook;
+
+pub use endpoint::{Ack, Change, Endpoint, EndpointChange, UnknownAck};
+pub use ladder::{DEFAULT_LADDER, InvalidLadder, Ladder, MAX_RETRY_AFTER, retry_after};

@@ -1,0 +1,140 @@
+//! `/admin/…`: endpoints to put and see, and what the notifier knows of notifications, orders and windows of time.
+
+mod endpoints;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, put};
+use events::audit::Report;
+use events::trace::Trace;
+use events::{MerchantId, OrderNo};
+use serde::Deserialize;
+use service::Problem;
+use service::extract::{Json, Path, Query};
+use storage::Database;
+use time::{Duration, OffsetDateTime};
+use tokio::sync::Notify;
+
+use crate::secrets::Vault;
+use crate::ssrf::TargetPolicy;
+use crate::store::{listings, trace};
+
+/// The longest listing.
+const MAX_LIMIT: i64 = 1000;
+const DEFAULT_LIMIT: i64 = 100;
+const STATUSES: [&str; 3] = ["PENDING", "DELIVERED", "PARKED"];
+/// The longest window of an audit: the longest retention.
+const MAX_WINDOW: Duration = Duration::days(3650);
+
+/// What the routes work with.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where everything is.
+    pub database: Database,
+    /// Refuses URLs that would never be called.
+    pub policy: Arc<TargetPolicy>,
+    /// Seals new secrets.
+    pub vault: Vault,
+    /// Wakes the dispatcher when notifications are resumed.
+    pub wake: Arc<Notify>,
+}
+
+/// The routes, without the token that protects them.
+pub fn routes(admin: Admin) -> Router {
+    Router::new()
+        .route("/admin/endpoints", get(endpoints::list))
+        .route("/admin/endpoints/{merchant_id}", put(endpoints::put).get(endpoints::show))
+        .route("/admin/notifications", get(notifications))
+        .route("/admin/parked", get(parked))
+        .route("/admin/trace/{order_no}", get(trace_order))
+        .route("/admin/audit", get(audit))
+        .with_state(admin)
+}
+
+/// What a failure of the database looks like from outside.
+fn problem(error: &storage::Error) -> Problem {
+    if error.is_outage() {
+        tracing::warn!(%error, "an admin request failed for want of the database");
+        return Problem::unavailable("the database is not available");
+    }
+    tracing::error!(%error, "an admin request failed");
+    Problem::internal()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotificationsQuery {
+    merchant_id: Option<MerchantId>,
+    status: Option<String>,
+    order_no: Option<OrderNo>,
+    limit: Option<i64>,
+}
+
+async fn notifications(
+    State(admin): State<Admin>,
+    Query(query): Query<NotificationsQuery>,
+) -> Result<Json<Vec<listings::Notification>>, Problem> {
+    if let Some(status) = query.status.as_deref().filter(|status| !STATUSES.contains(status)) {
+        return Err(Problem::invalid(format!("status: expected one of {STATUSES:?}, got {status:?}")));
+    }
+    let filter = listings::Filter {
+        merchant_id: query.merchant_id,
+        status: query.status,
+        order_no: query.order_no.map(|order_no| order_no.to_string()),
+        limit: limit(query.limit)?,
+    };
+    let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    Ok(Json(listings::notifications(&client, &filter).await.map_err(|error| problem(&error))?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitQuery {
+    limit: Option<i64>,
+}
+
+async fn parked(
+    State(admin): State<Admin>,
+    Query(query): Query<LimitQuery>,
+) -> Result<Json<Vec<listings::Parked>>, Problem> {
+    let limit = limit(query.limit)?;
+    let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    Ok(Json(listings::parked(&client, limit).await.map_err(|error| problem(&error))?))
+}
+
+async fn trace_order(
+    State(admin): State<Admin>,
+    Path(order_no): Path<OrderNo>,
+) -> Result<Json<Trace>, Problem> {
+    let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    let steps = trace::trace(&client, order_no.as_str()).await.map_err(|error| problem(&error))?;
+    Ok(Json(Trace { steps }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    from: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    to: Option<OffsetDateTime>,
+}
+
+async fn audit(State(admin): State<Admin>, Query(window): Query<Window>) -> Result<Json<Report>, Problem> {
+    let to = window.to.unwrap_or_else(OffsetDateTime::now_utc);
+    let from = window.from.unwrap_or(to - Duration::days(1));
+    if from > to || to - from > MAX_WINDOW {
+        return Err(Problem::invalid("from: expected a time before `to`, at most ten years"));
+    }
+    let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    Ok(Json(listings::audit(&client, from, to).await.map_err(|error| problem(&error))?))
+}
+
+fn limit(given: Option<i64>) -> Result<i64, Problem> {
+    match given.unwrap_or(DEFAULT_LIMIT) {
+        limit @ 1..=MAX_LIMIT => Ok(limit),
+        other => Err(Problem::invalid(format!("limit: expected 1 to {MAX_LIMIT}, got {other}"))),
+    }
+}

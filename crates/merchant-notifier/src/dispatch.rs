@@ -1,0 +1,232 @@
+//! Delivering webhooks: claim what is due, send it, record what became of it.
+//!
+//! One loop per process claims, and every claimed notification is at once a task of its own. The claim leaves room for
+//! every merchant, so that those who answer slowly only queue behind themselves.
+
+mod outcome;
+mod sender;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use events::MerchantId;
+use metrics::{counter, gauge};
+use storage::{Database, Error};
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+pub use outcome::{Answer, ErrorKind, Failure, judge, next};
+pub use sender::Sender;
+
+use crate::store::endpoints;
+use crate::store::leases::{self, Attempt, Claimed, Next, Room};
+
+/// How often the database is asked when nothing wakes us: for retries that come due, and what other replicas made.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The pause after the database was not there.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// From so many failures in a row an endpoint gets one attempt at a time, until one succeeds: who is down needs no more.
+const BREAKER_FAILURES: u32 = 3;
+const RECORD_PAUSE: Duration = Duration::from_millis(500);
+
+/// How much is done at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Attempts in flight.
+    pub workers: u32,
+    /// Attempts in flight for one endpoint.
+    pub per_endpoint: u32,
+}
+
+/// The loop that claims and starts attempts.
+#[derive(Debug)]
+pub struct Dispatcher {
+    database: Database,
+    sender: Arc<Sender>,
+    limits: Limits,
+    wake: Arc<Notify>,
+    attempts: JoinSet<bool>,
+    in_flight: HashMap<Id, MerchantId>,
+    /// Failures in a row, of endpoints that failed last.
+    failures: HashMap<MerchantId, u32>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that claims from `database` whenever `wake` is notified, and now and then besides.
+    pub fn new(database: Database, sender: Sender, limits: Limits, wake: Arc<Notify>) -> Self {
+        Self {
+            database,
+            sender: Arc::new(sender),
+            limits,
+            wake,
+            attempts: JoinSet::new(),
+            in_flight: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+
+    /// Delivers until `cancel`, then finishes the attempts in flight.
+    pub async fn run(mut self, cancel: &CancellationToken) {
+        let mut away = false;
+        while !cancel.is_cancelled() {
+            let pause = match self.step(cancel).await {
+                Ok(_) => POLL_INTERVAL,
+                Err(error) if away => {
+                    tracing::debug!(%error, "due notifications still cannot be claimed");
+                    OUTAGE_PAUSE
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "due notifications cannot be claimed, trying again until it works");
+                    OUTAGE_PAUSE
+                }
+            };
+            away = pause == OUTAGE_PAUSE;
+            self.wait(pause, cancel).await;
+        }
+        while let Some(ended) = self.attempts.join_next_with_id().await {
+            self.settle(ended);
+        }
+    }
+
+    /// Claims once, and starts what was claimed; returns how much it was.
+    pub async fn step(&mut self, cancel: &CancellationToken) -> Result<usize, Error> {
+        let room = self.room();
+        if room.total == 0 {
+            return Ok(0);
+        }
+        let claimed = {
+            let client = self.database.client().await?;
+            let claimed = leases::claim(&client, &room).await?;
+            if cancel.is_cancelled() {
+                // Others need not wait for the leases to end.
+                leases::release(&client, &claimed).await?;
+                return Ok(0);
+            }
+            claimed
+        };
+        let count = claimed.len();
+        for claimed in claimed {
+            let merchant_id = claimed.merchant_id.clone();
+            let task = deliver(self.database.clone(), Arc::clone(&self.sender), claimed);
+            let id = self.attempts.spawn(task).id();
+            self.in_flight.insert(id, merchant_id);
+        }
+        gauge!("payrelay_webhook_attempts_in_flight").set(f64::from(self.busy()));
+        Ok(count)
+    }
+
+    /// Waits for something to do: a commit, an attempt that ended, or the clock.
+    async fn wait(&mut self, pause: Duration, cancel: &CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            Some(ended) = self.attempts.join_next_with_id() => self.settle(ended),
+        }
+        // Those that ended meanwhile leave their room to the same claim.
+        while let Some(ended) = self.attempts.try_join_next_with_id() {
+            self.settle(ended);
+        }
+    }
+
+    fn settle(&mut self, ended: Result<(Id, bool), JoinError>) {
+        let (id, succeeded) = ended.unwrap_or_else(|error| {
+            tracing::error!(%error, "an attempt ended without a result; its lease will");
+            (error.id(), false)
+        });
+        let Some(merchant_id) = self.in_flight.remove(&id) else { return };
+        if succeeded {
+            self.failures.remove(&merchant_id);
+        } else {
+            *self.failures.entry(merchant_id).or_default() += 1;
+        }
+    }
+
+    fn busy(&self) -> u32 {
+        u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX)
+    }
+
+    fn room(&self) -> Room {
+        let mut in_flight: HashMap<&MerchantId, u32> =
+            self.failures.keys().map(|merchant| (merchant, 0)).collect();
+        for merchant in self.in_flight.values() {
+            *in_flight.entry(merchant).or_default() += 1;
+        }
+        let share = |(merchant, in_flight): (&MerchantId, u32)| {
+            let failures = self.failures.get(merchant).copied().unwrap_or_default();
+            let share = if failures < BREAKER_FAILURES { self.limits.per_endpoint } else { 1 };
+            (merchant.clone(), share.saturating_sub(in_flight))
+        };
+        Room {
+            total: self.limits.workers.saturating_sub(self.busy()),
+            share: self.limits.per_endpoint,
+            shares: in_flight.into_iter().map(share).collect(),
+        }
+    }
+}
+
+/// Sends one claimed notification and records the attempt. False if it failed.
+async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) -> bool {
+    if !claimed.may_start(Instant::now()) {
+        tracing::warn!(notification_id = %claimed.notification_id, "too little of the lease is left to start an attempt");
+        return true;
+    }
+    let attempt = sender.attempt(&claimed).await;
+    log(&claimed, &attempt);
+    let recorded = record(&database, &claimed, &attempt).await;
+    counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if recorded { "yes" } else { "no" })
+        .increment(1);
+    attempt.next == Next::Delivered
+}
+
+/// Records until it works or the lease is over: an attempt that is not recorded will be made again.
+async fn record(database: &Database, claimed: &Claimed, attempt: &Attempt) -> bool {
+    while Instant::now() < claimed.expires_at() {
+        match try_record(database, claimed, attempt).await {
+            Ok(true) => return true,
+            Ok(false) => break,
+            Err(error) => {
+                let id = claimed.notification_id;
+                tracing::warn!(%error, notification_id = %id, "an attempt could not be recorded, trying again");
+                tokio::time::sleep(RECORD_PAUSE).await;
+            }
+        }
+    }
+    tracing::warn!(notification_id = %claimed.notification_id, "the lease ended before the attempt was recorded");
+    false
+}
+
+async fn try_record(database: &Database, claimed: &Claimed, attempt: &Attempt) -> Result<bool, Error> {
+    let client = database.client().await?;
+    let gone = attempt.next == Next::Park { reason: outcome::ENDPOINT_DISABLED };
+    // First, so that a crash in between leaves nothing that would be resumed at once.
+    if gone && endpoints::disable(&client, &claimed.merchant_id, &claimed.url).await? {
+        tracing::warn!(merchant_id = %claimed.merchant_id, "endpoint disabled, for it answered 410");
+    }
+    let recorded = leases::record(&client, claimed, attempt).await?;
+    if gone {
+        endpoints::settle(&client).await?;
+    }
+    Ok(recorded)
+}
+
+fn log(claimed: &Claimed, attempt: &Attempt) {
+    let (kind, detail) = attempt.error.as_ref().map(|(kind, detail)| (*kind, detail.as_str())).unzip();
+    let trace_id = claimed.traceparent.as_deref().and_then(|trace| trace.get(3..35));
+    tracing::info!(
+        order_no = %claimed.order_no,
+        pay_order_no = %claimed.pay_order_no,
+        merchant_id = %claimed.merchant_id,
+        notification_id = %claimed.notification_id,
+        trace_id,
+        attempt = claimed.attempt,
+        http_status = attempt.http_status,
+        duration_ms = attempt.duration.as_millis(),
+        error = kind,
+        detail,
+        next = ?attempt.next,
+        "webhook attempt",
+    );
+}

@@ -1,0 +1,176 @@
+//! What an answer means, and what follows: pure decisions.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::ladder::retry_after;
+use crate::store::leases::Next;
+use crate::{Ack, Ladder};
+
+/// A notification waits for its endpoint to be enabled again.
+pub(super) const ENDPOINT_DISABLED: &str = "endpoint_disabled";
+const GONE: &str = "gone";
+const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No connection: the name does not resolve, nobody listens, TLS fails.
+    Connect,
+    /// Not done in the time there is.
+    Timeout,
+    /// The connection broke, or what came was no HTTP.
+    Protocol,
+    /// The target is one that we do not call. It follows the ladder like any failure: a corrected URL, DNS record or
+    /// configuration lets the next attempt through.
+    ForbiddenTarget,
+    /// The signing secret does not open.
+    Secret,
+    /// A redirection, which is never followed.
+    Redirect,
+    /// Any other status outside the 200s.
+    Status,
+    /// A status of the 200s, but not the body that the endpoint acknowledges with.
+    NotAcknowledged,
+}
+
+impl ErrorKind {
+    /// The name in the log, the database and the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::ForbiddenTarget => "forbidden_target",
+            Self::Secret => "secret",
+            Self::Redirect => "redirect",
+            Self::Status => "status",
+            Self::NotAcknowledged => "not_acknowledged",
+        }
+    }
+}
+
+/// Why there is no acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The sort.
+    pub kind: ErrorKind,
+    /// The particulars, without the URL and its query, which may hold secrets.
+    pub detail: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Retry-After`.
+    pub retry_after: Option<String>,
+    /// The body, cut at 8 KiB; what had come if it broke off.
+    pub body: Vec<u8>,
+}
+
+/// Whether the answer acknowledges the webhook.
+pub fn judge(ack: Ack, answer: &Answer) -> Result<(), Failure> {
+    let acknowledged = ack == Ack::Any2xx || answer.body.trim_ascii().eq_ignore_ascii_case(b"success");
+    let kind = match answer.status {
+        200..=299 if acknowledged => return Ok(()),
+        200..=299 => ErrorKind::NotAcknowledged,
+        300..=399 => ErrorKind::Redirect,
+        _ => ErrorKind::Status,
+    };
+    Err(Failure { kind, detail: format!("HTTP status {}", answer.status) })
+}
+
+/// What follows the failed attempt number `attempt` (from 1).
+///
+/// 410 from the endpoint's address disables it; from a pay order's `own_url` it ends this notification only, for the
+/// merchant's others go elsewhere. `Retry-After` on 429 and 503 may defer an attempt, never advance it. `random` is in 0..1.
+pub fn next(
+    answer: Option<&Answer>,
+    own_url: bool,
+    (ladder, attempt): (&Ladder, u32),
+    now: OffsetDateTime,
+    random: f64,
+) -> Next {
+    let status = answer.map(|answer| answer.status);
+    if status == Some(410) {
+        return Next::Park { reason: if own_url { GONE } else { ENDPOINT_DISABLED } };
+    }
+    let Some(delay) = ladder.delay(attempt, random) else {
+        return Next::Park { reason: ATTEMPTS_EXHAUSTED };
+    };
+    let asked = answer
+        .filter(|answer| matches!(answer.status, 429 | 503))
+        .and_then(|answer| retry_after(answer.retry_after.as_deref()?, now));
+    Next::Retry { after: delay.max(asked.unwrap_or(Duration::ZERO)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<&str>) -> Answer {
+        Answer { status, retry_after: retry_after.map(str::to_owned), body: Vec::new() }
+    }
+
+    fn after(answer: Option<&Answer>, attempt: u32) -> Next {
+        let ladder: Ladder = "10s,20s".parse().unwrap();
+        next(answer, false, (&ladder, attempt), datetime!(2026-01-01 00:00 UTC), 0.5)
+    }
+
+    #[test]
+    fn any_2xx_acknowledges_unless_the_body_must() {
+        let told = |body: &[u8]| Answer { status: 200, body: body.to_vec(), ..Answer::default() };
+        assert_eq!(judge(Ack::Any2xx, &told(b"whatever")), Ok(()));
+        assert_eq!(judge(Ack::Any2xx, &answer(204, None)), Ok(()));
+        assert_eq!(judge(Ack::Success, &told(b" SUCCESS\r\n")), Ok(()));
+        for body in [b"".as_slice(), b"fail", b"success!", b"\"success\""] {
+            assert_eq!(judge(Ack::Success, &told(body)).unwrap_err().kind, ErrorKind::NotAcknowledged);
+        }
+    }
+
+    #[test]
+    fn nothing_but_2xx_acknowledges() {
+        for (status, kind) in [
+            (100, ErrorKind::Status),
+            (302, ErrorKind::Redirect),
+            (404, ErrorKind::Status),
+            (500, ErrorKind::Status),
+        ] {
+            assert_eq!(judge(Ack::Any2xx, &answer(status, None)).unwrap_err().kind, kind);
+        }
+    }
+
+    #[test]
+    fn failures_climb_the_ladder_to_its_end() {
+        assert_eq!(after(None, 1), Next::Retry { after: Duration::from_secs(10) });
+        assert_eq!(after(Some(&answer(500, Some("99"))), 2), Next::Retry { after: Duration::from_secs(20) });
+        assert_eq!(after(None, 3), Next::Park { reason: ATTEMPTS_EXHAUSTED });
+    }
+
+    #[test]
+    fn retry_after_defers_and_never_advances() {
+        for status in [429, 503] {
+            assert_eq!(
+                after(Some(&answer(status, Some("60"))), 1),
+                Next::Retry { after: Duration::from_secs(60) }
+            );
+            assert_eq!(
+                after(Some(&answer(status, Some("1"))), 1),
+                Next::Retry { after: Duration::from_secs(10) }
+            );
+        }
+    }
+
+    #[test]
+    fn gone_is_final_for_the_endpoint_or_for_the_address_of_one_pay_order() {
+        assert_eq!(after(Some(&answer(410, None)), 1), Next::Park { reason: ENDPOINT_DISABLED });
+        let ladder = Ladder::default();
+        let next = next(Some(&answer(410, None)), true, (&ladder, 1), datetime!(2026-01-01 00:00 UTC), 0.5);
+        assert_eq!(next, Next::Park { reason: GONE });
+    }
+}

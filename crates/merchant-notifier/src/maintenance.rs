@@ -1,0 +1,51 @@
+//! What is done now and then: notifications brought in step with their endpoints, old data pruned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::{Database, Error};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{endpoints, retention};
+
+/// For what slipped between a change of an endpoint and a notification made at the same moment.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(5);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Maintains until `cancel`; `wake` is notified when notifications are resumed.
+pub async fn run(database: &Database, retention_days: u16, wake: &Arc<Notify>, cancel: &CancellationToken) {
+    let mut ticks = interval(SETTLE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pruned: Option<Instant> = None;
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        let due = pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL);
+        match maintain(database, due.then_some(retention_days), OffsetDateTime::now_utc()).await {
+            Ok(resumed) => {
+                if due {
+                    pruned = Some(Instant::now());
+                }
+                if resumed > 0 {
+                    wake.notify_one();
+                }
+            }
+            // Those who cannot go on without the database say so themselves.
+            Err(error) => tracing::debug!(%error, "maintenance failed, trying again"),
+        }
+    }
+}
+
+/// One pass; prunes what is older than `retention_days` at `now`, if given. Returns how many notifications were resumed.
+pub async fn maintain(
+    database: &Database,
+    retention_days: Option<u16>,
+    now: OffsetDateTime,
+) -> Result<u64, Error> {
+    let client = database.client().await?;
+    if let Some(days) = retention_days {
+        retention::prune(&client, now - time::Duration::days(days.into())).await?;
+    }
+    endpoints::settle(&client).await
+}

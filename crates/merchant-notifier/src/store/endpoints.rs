@@ -1,0 +1,116 @@
+//! `notify.endpoints`, and what a change of them does to the notifications that wait for them.
+
+use events::MerchantId;
+use storage::{Error, GenericClient};
+use tokio_postgres::Row;
+
+use super::{execute, parsed, query};
+use crate::{Ack, Endpoint, EndpointChange, Ladder};
+
+const PUT: &str = "
+INSERT INTO notify.endpoints AS e (merchant_id, url, enabled, ack, ladder_ms, secret)
+VALUES ($1, $3, coalesce($4::boolean, true), coalesce($5::text, 'any_2xx'), $7::bigint[], $8)
+ON CONFLICT (merchant_id) DO UPDATE SET
+    url = CASE WHEN $2::boolean THEN excluded.url ELSE e.url END,
+    enabled = coalesce($4::boolean, e.enabled),
+    ack = coalesce($5::text, e.ack),
+    ladder_ms = CASE WHEN $6::boolean THEN excluded.ladder_ms ELSE e.ladder_ms END,
+    updated_at = now()
+RETURNING *, xmax = 0 AS made";
+
+/// Makes or changes an endpoint. `sealed_secret` is taken only if it is made, which the answer says.
+pub async fn put(
+    client: &impl GenericClient,
+    merchant_id: &MerchantId,
+    change: &EndpointChange,
+    sealed_secret: &[u8],
+) -> Result<(Endpoint, bool), Error> {
+    let url = change.url.value();
+    let ack = change.ack.map(Ack::as_str);
+    let ladder = change.ladder.value().map(Ladder::to_millis);
+    let statement = client.prepare_cached(PUT).await?;
+    let row = client
+        .query_one(
+            &statement,
+            &[
+                &merchant_id.as_str(),
+                &change.url.is_change(),
+                &url,
+                &change.enabled,
+                &ack,
+                &change.ladder.is_change(),
+                &ladder,
+                &sealed_secret,
+            ],
+        )
+        .await?;
+    Ok((endpoint(&row)?, row.try_get("made")?))
+}
+
+const LIST: &str = "
+SELECT * FROM notify.endpoints WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id LIMIT 10000";
+
+/// The endpoint of one merchant, or all of them (at most 10,000) by merchant.
+pub async fn list(
+    client: &impl GenericClient,
+    merchant_id: Option<&MerchantId>,
+) -> Result<Vec<Endpoint>, Error> {
+    let merchant_id = merchant_id.map(MerchantId::as_str);
+    query(client, LIST, &[&merchant_id]).await?.iter().map(endpoint).collect()
+}
+
+const ANY_SECRET: &str = "SELECT merchant_id, secret FROM notify.endpoints LIMIT 1";
+
+/// The sealed secret of one endpoint or another.
+pub async fn any_secret(client: &impl GenericClient) -> Result<Option<(MerchantId, Vec<u8>)>, Error> {
+    let rows = query(client, ANY_SECRET, &[]).await?;
+    rows.first().map(|row| Ok((parsed(row, "merchant_id")?, row.try_get("secret")?))).transpose()
+}
+
+fn endpoint(row: &Row) -> Result<Endpoint, Error> {
+    let ladder_ms: Option<Vec<i64>> = row.try_get("ladder_ms")?;
+    Ok(Endpoint {
+        merchant_id: parsed(row, "merchant_id")?,
+        url: row.try_get("url")?,
+        enabled: row.try_get("enabled")?,
+        ack: parsed(row, "ack")?,
+        ladder: ladder_ms.and_then(|delays| Ladder::from_millis(&delays).ok()),
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+const DISABLE: &str = "UPDATE notify.endpoints SET enabled = false, updated_at = now() WHERE merchant_id = $1 AND url = $2 AND enabled";
+
+/// Turns an endpoint off, unless its address has changed since `url` was called.
+pub async fn disable(
+    client: &impl GenericClient,
+    merchant_id: &MerchantId,
+    url: &str,
+) -> Result<bool, Error> {
+    Ok(execute(client, DISABLE, &[&merchant_id.as_str(), &url]).await? > 0)
+}
+
+const RESUME: &str = "
+UPDATE notify.notifications n SET status = 'PENDING', reason = NULL, next_attempt_at = now(), finished_at = NULL
+FROM notify.endpoints e
+WHERE n.merchant_id = e.merchant_id AND n.status = 'PARKED' AND n.reason IN ('no_endpoint', 'endpoint_disabled')
+  AND notify.hold_reason(e, n.url) IS NULL";
+
+const HOLD: &str = "
+UPDATE notify.notifications n
+SET status = 'PARKED', reason = notify.hold_reason(e, n.url), lease_token = NULL, lease_until = NULL, finished_at = now()
+FROM notify.endpoints e
+WHERE n.merchant_id = e.merchant_id AND n.status = 'PENDING' AND (NOT e.enabled OR e.url IS NULL)
+  AND (n.lease_until IS NULL OR n.lease_until < now())
+  AND notify.hold_reason(e, n.url) IS NOT NULL";
+
+/// Brings notifications in step with their endpoints: resumes those that waited for one, parks those that lost theirs.
+/// Returns how many it resumed.
+///
+/// It is run after each change and now and then besides. So nobody locks an endpoint's row, which would be the hottest
+/// one of all, only to be sure that it does not change while a notification is made.
+pub async fn settle(client: &impl GenericClient) -> Result<u64, Error> {
+    execute(client, HOLD, &[]).await?;
+    execute(client, RESUME, &[]).await
+}

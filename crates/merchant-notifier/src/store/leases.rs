@@ -1,0 +1,237 @@
+//! Claiming due notifications under a fenced lease, and recording what became of an attempt.
+
+use std::time::{Duration, Instant};
+
+use events::{MerchantId, OrderNo, PayOrderNo};
+use storage::{Error, GenericClient};
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{execute, millis, parsed, query};
+use crate::{Ack, Ladder};
+
+/// How long a claim holds.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// What must be left of a lease for an attempt to start: its longest duration, and time to record it.
+pub const MIN_LEFT: Duration = Duration::from_secs(12);
+
+/// How much may be claimed.
+#[derive(Debug, Clone, Default)]
+pub struct Room {
+    /// In all.
+    pub total: u32,
+    /// Per merchant, unless named in `shares`.
+    pub share: u32,
+    /// Merchants that have less.
+    pub shares: Vec<(MerchantId, u32)>,
+}
+
+/// A notification under our lease.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The `webhook-id`.
+    pub notification_id: Uuid,
+    /// Fences what is recorded: a lease that was taken over has another token.
+    pub lease_token: Uuid,
+    /// Taken before the claim was sent, so that the lease lasts longer than we believe, not shorter.
+    pub claimed_at: Instant,
+    /// The merchant.
+    pub merchant_id: MerchantId,
+    /// For the log.
+    pub order_no: OrderNo,
+    /// For the log.
+    pub pay_order_no: PayOrderNo,
+    /// Where to.
+    pub url: String,
+    /// Whether `url` is the pay order's own instead of the endpoint's.
+    pub own_url: bool,
+    /// How the merchant acknowledges.
+    pub ack: Ack,
+    /// The endpoint's own delays.
+    pub ladder: Option<Ladder>,
+    /// The signing secret under the master key.
+    pub sealed_secret: Vec<u8>,
+    /// What to send.
+    pub body: Vec<u8>,
+    /// The trace.
+    pub traceparent: Option<String>,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+impl Claimed {
+    /// Whether enough of the lease is left for an attempt.
+    pub fn may_start(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.claimed_at) + MIN_LEFT <= LEASE
+    }
+
+    /// When the lease ends, by our clock.
+    pub fn expires_at(&self) -> Instant {
+        self.claimed_at + LEASE
+    }
+}
+
+/// Each merchant gives its longest due ones, at most its share; the merchants take turns. A version waits for lower ones.
+const CLAIM: &str = "
+WITH room AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS room (merchant_id, share)),
+candidates AS (
+    SELECT due.notification_id, e.secret, e.ack, e.ladder_ms, e.url AS endpoint_url,
+        row_number() OVER (PARTITION BY e.merchant_id ORDER BY due.next_attempt_at) AS turn
+    FROM notify.endpoints e
+    LEFT JOIN room ON room.merchant_id = e.merchant_id
+    CROSS JOIN LATERAL (
+        SELECT n.notification_id, n.next_attempt_at
+        FROM notify.notifications n
+        WHERE n.merchant_id = e.merchant_id AND n.status = 'PENDING' AND n.next_attempt_at <= now()
+          AND (n.lease_until IS NULL OR n.lease_until < now())
+          AND coalesce(n.url, e.url) IS NOT NULL
+          AND NOT EXISTS (
+            SELECT FROM notify.notifications lower
+            WHERE lower.pay_order_no = n.pay_order_no AND lower.merchant_id = n.merchant_id
+              AND lower.status = 'PENDING' AND lower.version < n.version)
+        ORDER BY n.next_attempt_at
+        LIMIT coalesce(room.share, $3)
+        FOR UPDATE SKIP LOCKED
+    ) due
+    WHERE e.enabled
+    ORDER BY turn
+    LIMIT $4
+)
+UPDATE notify.notifications n
+SET lease_token = $5, lease_until = now() + $6::bigint * interval '1 millisecond'
+FROM candidates c WHERE n.notification_id = c.notification_id
+RETURNING n.notification_id, n.merchant_id, n.order_no, n.pay_order_no, coalesce(n.url, c.endpoint_url) AS url,
+    n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, c.secret, c.ack, c.ladder_ms";
+
+/// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others.
+pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claimed>, Error> {
+    let merchants: Vec<&str> = room.shares.iter().map(|(merchant, _)| merchant.as_str()).collect();
+    let shares: Vec<i64> = room.shares.iter().map(|(_, share)| i64::from(*share)).collect();
+    let (lease_token, claimed_at) = (Uuid::new_v4(), Instant::now());
+    let (share, total) = (i64::from(room.share), i64::from(room.total));
+    let rows =
+        query(client, CLAIM, &[&merchants, &shares, &share, &total, &lease_token, &millis(LEASE)]).await?;
+    rows.iter().map(|row| claimed(row, lease_token, claimed_at)).collect()
+}
+
+fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed, Error> {
+    let ladder_ms: Option<Vec<i64>> = row.try_get("ladder_ms")?;
+    let attempts: i32 = row.try_get("attempts")?;
+    Ok(Claimed {
+        notification_id: row.try_get("notification_id")?,
+        lease_token,
+        claimed_at,
+        merchant_id: parsed(row, "merchant_id")?,
+        order_no: parsed(row, "order_no")?,
+        pay_order_no: parsed(row, "pay_order_no")?,
+        url: row.try_get("url")?,
+        own_url: row.try_get("own_url")?,
+        ack: parsed(row, "ack")?,
+        ladder: ladder_ms.and_then(|delays| Ladder::from_millis(&delays).ok()),
+        sealed_secret: row.try_get("secret")?,
+        body: row.try_get("body")?,
+        traceparent: row.try_get("traceparent")?,
+        attempt: u32::try_from(attempts).unwrap_or_default() + 1,
+    })
+}
+
+const RELEASE: &str = "
+UPDATE notify.notifications SET lease_token = NULL, lease_until = NULL
+WHERE notification_id = ANY($1::uuid[]) AND lease_token = $2";
+
+/// Gives back what was claimed and not started. All of `claimed` are of one claim.
+pub async fn release(client: &impl GenericClient, claimed: &[Claimed]) -> Result<(), Error> {
+    let Some(first) = claimed.first() else { return Ok(()) };
+    let ids: Vec<Uuid> = claimed.iter().map(|claimed| claimed.notification_id).collect();
+    execute(client, RELEASE, &[&ids, &first.lease_token]).await?;
+    Ok(())
+}
+
+/// What follows an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The merchant has it.
+    Delivered,
+    /// Another attempt, after a while.
+    Retry {
+        /// How long.
+        after: Duration,
+    },
+    /// Nothing, until somebody does something.
+    Park {
+        /// Why: `attempts_exhausted`, `endpoint_disabled` or `gone`.
+        reason: &'static str,
+    },
+}
+
+/// One attempt and what it found.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// When it began.
+    pub started_at: OffsetDateTime,
+    /// How long it took.
+    pub duration: Duration,
+    /// The status of the answer, if there was one.
+    pub http_status: Option<u16>,
+    /// Why it failed: a word, and the particulars.
+    pub error: Option<(&'static str, String)>,
+    /// The beginning of the answer's body, as printable text.
+    pub response_excerpt: Option<String>,
+    /// What follows.
+    pub next: Next,
+}
+
+/// The attempt is logged only if the lease still held. A day without a partition loses its log, not the result.
+const RECORD: &str = "
+WITH recorded AS (
+    UPDATE notify.notifications
+    SET status = $3, reason = $4, attempts = $5, next_attempt_at = now() + $6::bigint * interval '1 millisecond',
+        lease_token = NULL, lease_until = NULL, finished_at = CASE WHEN $3 <> 'PENDING' THEN now() END
+    WHERE notification_id = $1 AND lease_token = $2
+    RETURNING notification_id
+), logged AS (
+    INSERT INTO notify.attempts (notification_id, attempt, started_at, duration_ms, http_status, error_kind,
+        error_detail, response_excerpt)
+    SELECT notification_id, $5, $7, $8, $9, $10, $11, $12 FROM recorded
+    WHERE to_regclass('notify.attempts_p' || to_char($7::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
+)
+SELECT count(*) FROM recorded";
+
+/// Records an attempt, in one statement. False when the lease was taken over meanwhile: then nothing is written.
+pub async fn record(
+    client: &impl GenericClient,
+    claimed: &Claimed,
+    attempt: &Attempt,
+) -> Result<bool, Error> {
+    let (status, reason, after) = match attempt.next {
+        Next::Delivered => ("DELIVERED", None, Duration::ZERO),
+        Next::Retry { after } => ("PENDING", None, after),
+        Next::Park { reason } => ("PARKED", Some(reason), Duration::ZERO),
+    };
+    let number = i32::try_from(claimed.attempt).unwrap_or(i32::MAX);
+    let duration_ms = i32::try_from(attempt.duration.as_millis()).unwrap_or(i32::MAX);
+    let http_status = attempt.http_status.and_then(|status| i16::try_from(status).ok());
+    let (kind, detail) = attempt.error.as_ref().map(|(kind, detail)| (*kind, detail.as_str())).unzip();
+    let statement = client.prepare_cached(RECORD).await?;
+    let row = client
+        .query_one(
+            &statement,
+            &[
+                &claimed.notification_id,
+                &claimed.lease_token,
+                &status,
+                &reason,
+                &number,
+                &millis(after),
+                &attempt.started_at,
+                &duration_ms,
+                &http_status,
+                &kind,
+                &detail,
+                &attempt.response_excerpt,
+            ],
+        )
+        .await?;
+    Ok(row.try_get::<_, i64>(0)? > 0)
+}

@@ -1,0 +1,8 @@
+//! The notifier against real PostgreSQL and RabbitMQ, and a merchant that checks what it gets.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod merchant;
+mod store;
+mod support;
+mod webhooks;

@@ -1,0 +1,126 @@
+//! A migrated database, events, and notifications made of them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use events::{EventType, MerchantId, PayEvent, Status};
+use merchant_notifier::store::intake::{self, Handled, NewNotification};
+use merchant_notifier::store::{self, endpoints, retention};
+use merchant_notifier::{Change, EndpointChange};
+use serde_json::json;
+use storage::partitions::Maintainer;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+#[path = "../../src/test_events.rs"]
+mod test_events;
+
+pub(crate) use test_events::event;
+
+/// The longest that a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A database of its own with the schema in it.
+pub(crate) struct TestDatabase {
+    pub(crate) database: storage::Database,
+    // Dropped last, for it drops the database.
+    pub(crate) server: devstack::testing::Database,
+}
+
+impl TestDatabase {
+    pub(crate) async fn create() -> Self {
+        let server = tokio::task::spawn_blocking(devstack::testing::Database::create).await.unwrap();
+        let database = storage::Database::connect(server.url(), "test", 16).unwrap();
+        store::migrate(&database).await.unwrap();
+        let maintainer = Maintainer::new(database.clone(), retention::partitioned(7));
+        maintainer.maintain(OffsetDateTime::now_utc()).await.unwrap();
+        Self { database, server }
+    }
+
+    /// The one value that a statement of the test's own selects.
+    pub(crate) async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, statement: &str) -> T {
+        self.database.client().await.unwrap().query_one(statement, &[]).await.unwrap().get(0)
+    }
+
+    pub(crate) async fn execute(&self, statement: &str) -> u64 {
+        self.database.client().await.unwrap().execute(statement, &[]).await.unwrap()
+    }
+
+    /// An endpoint with this address and a secret that nothing opens.
+    pub(crate) async fn endpoint(&self, merchant_id: &str, url: Option<&str>) {
+        let change = EndpointChange {
+            url: url.map_or(Change::Keep, |url| Change::Set(url.to_owned())),
+            ..EndpointChange::default()
+        };
+        let client = self.database.client().await.unwrap();
+        endpoints::put(&client, &merchant(merchant_id), &change, b"sealed").await.unwrap();
+    }
+
+    /// Makes notifications of events as the consumers do, and says which are new.
+    pub(crate) async fn notify(&self, events: &[PayEvent]) -> Vec<bool> {
+        let keys: Vec<_> = events.iter().map(PayEvent::key).collect();
+        let bodies: Vec<_> = events.iter().map(body).collect();
+        let new: Vec<_> = events
+            .iter()
+            .zip(keys.iter().zip(&bodies))
+            .map(|(event, (key, body))| NewNotification {
+                notification_id: Uuid::now_v7(),
+                key,
+                event,
+                body,
+                traceparent: None,
+            })
+            .collect();
+        let new = &new;
+        let write = self.database.transaction(|tx| {
+            Box::pin(async move {
+                let inserted = intake::insert_notifications(&tx, new).await?;
+                let applied: Vec<bool> = new.iter().map(|n| inserted.contains(&n.notification_id)).collect();
+                let handled: Vec<_> = events
+                    .iter()
+                    .zip(&applied)
+                    .map(|(event, applied)| Handled { event, applied: *applied, upstream: false })
+                    .collect();
+                intake::insert_handled(&tx, &handled).await?;
+                Ok::<_, storage::Error>(applied)
+            })
+        });
+        write.await.unwrap()
+    }
+}
+
+fn body(event: &PayEvent) -> Vec<u8> {
+    let body = json!({ "type": event.event_type, "data": { "order_no": event.order.order_no } });
+    body.to_string().into_bytes()
+}
+
+pub(crate) fn merchant(id: &str) -> MerchantId {
+    MerchantId::parse(id).unwrap()
+}
+
+/// The refund in full that follows a success.
+pub(crate) fn refund_of(success: &PayEvent) -> PayEvent {
+    let mut refund = success.clone();
+    refund.event_id = events::EventId::generate();
+    refund.event_type = EventType::Refunded;
+    refund.order.status = Status::TradeRefunded;
+    refund.order.refunded_minor = refund.order.amount.amount_minor;
+    refund.order.version += 1;
+    refund
+}
+
+/// Asks until the answer is `Some`.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
