@@ -1,0 +1,69 @@
+//! `/admin/…`: what operators and the command line need to know and to change. Behind the admin token.
+
+mod audit;
+mod merchants;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use events::OrderNo;
+use events::trace::{Step, Trace};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service::Problem;
+use service::extract::{Json, Path, Query};
+
+use crate::app::{App, unavailable};
+use crate::store;
+
+/// The longest listing.
+const MAX_LIMIT: i64 = 1000;
+
+/// The routes, with their full paths.
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/admin/merchants", get(merchants::list))
+        .route("/admin/merchants/{merchant_id}", get(merchants::show).put(merchants::put))
+        .route("/admin/contradictions", get(contradictions))
+        .route("/admin/trace/{order_no}", get(trace))
+        .route("/admin/audit", get(audit::report))
+        .with_state(app)
+}
+
+/// How much of a listing is wanted: 1 to 1000, by default 100.
+#[derive(Debug, Deserialize)]
+struct Limit {
+    #[serde(default = "default_limit")]
+    limit: i64,
+}
+
+const fn default_limit() -> i64 {
+    100
+}
+
+impl Limit {
+    fn get(&self) -> i64 {
+        self.limit.clamp(1, MAX_LIMIT)
+    }
+}
+
+/// `GET /admin/contradictions?limit=`: the latest first.
+async fn contradictions(
+    State(app): State<Arc<App>>,
+    Query(limit): Query<Limit>,
+) -> Result<Json<Value>, Problem> {
+    let client = app.database.client().await.map_err(unavailable)?;
+    let listed = store::contradictions::list(&client, limit.get()).await.map_err(unavailable)?;
+    Ok(Json(json!({ "contradictions": listed })))
+}
+
+/// `GET /admin/trace/{order_no}`: everything that is known of an order.
+async fn trace(State(app): State<Arc<App>>, Path(order_no): Path<OrderNo>) -> Result<Json<Trace>, Problem> {
+    let client = app.database.client().await.map_err(unavailable)?;
+    let steps = store::trace::steps(&client, order_no.as_str()).await.map_err(unavailable)?;
+    let steps =
+        steps.into_iter().map(|(at, step, detail)| Step { at, service: "ingress".to_owned(), step, detail });
+    Ok(Json(Trace { steps: steps.collect() }))
+}

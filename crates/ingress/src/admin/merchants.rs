@@ -1,0 +1,93 @@
+//! `/admin/merchants`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use events::{MerchantId, to_micros};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use service::Problem;
+use service::extract::{Json, Path, Query};
+use time::OffsetDateTime;
+
+use super::Limit;
+use crate::api_keys;
+use crate::app::{App, unavailable};
+use crate::store::merchants::{self, Merchant, Put};
+
+/// The longest name, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// What `PUT` may say; what is left out stays as it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    name: Option<String>,
+    enabled: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MerchantView {
+    merchant_id: MerchantId,
+    name: Option<String>,
+    enabled: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+}
+
+impl From<Merchant> for MerchantView {
+    fn from(merchant: Merchant) -> Self {
+        let Merchant { id, name, enabled, created_at } = merchant;
+        Self { merchant_id: id, name, enabled, created_at }
+    }
+}
+
+/// A merchant with the key that it just got; only its hash is kept, so it is shown once. Null if it had one.
+#[derive(Debug, Serialize)]
+pub(super) struct PutMerchant {
+    #[serde(flatten)]
+    merchant: MerchantView,
+    api_key: Option<String>,
+}
+
+/// `PUT /admin/merchants/{merchant_id}`: makes the merchant, or changes it. Idempotent.
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    Path(merchant_id): Path<MerchantId>,
+    Json(change): Json<Change>,
+) -> Result<Json<PutMerchant>, Problem> {
+    let name = change.name.as_deref();
+    if name.is_some_and(|name| name.len() > MAX_NAME_BYTES || name.contains('\0')) {
+        return Err(Problem::invalid(format!("name: expected at most {MAX_NAME_BYTES} bytes without NUL")));
+    }
+    let api_key = api_keys::generate();
+    let api_key_sha256 = &api_keys::hash(&api_key);
+    let put = Put { merchant_id: &merchant_id, name, enabled: change.enabled, api_key_sha256 };
+    let client = app.database.client().await.map_err(unavailable)?;
+    let now = to_micros(OffsetDateTime::now_utc());
+    let (merchant, is_new) = merchants::put(&client, &put, now).await.map_err(unavailable)?;
+    let api_key = is_new.then(|| api_key.expose().to_owned());
+    Ok(Json(PutMerchant { merchant: merchant.into(), api_key }))
+}
+
+/// `GET /admin/merchants?limit=`
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Query(limit): Query<Limit>,
+) -> Result<Json<Value>, Problem> {
+    let client = app.database.client().await.map_err(unavailable)?;
+    let merchants = merchants::list(&client, None, limit.get()).await.map_err(unavailable)?;
+    let views: Vec<_> = merchants.into_iter().map(MerchantView::from).collect();
+    Ok(Json(json!({ "merchants": views })))
+}
+
+/// `GET /admin/merchants/{merchant_id}`
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(merchant_id): Path<MerchantId>,
+) -> Result<Json<MerchantView>, Problem> {
+    let client = app.database.client().await.map_err(unavailable)?;
+    let found = merchants::list(&client, Some(&merchant_id), 1).await.map_err(unavailable)?;
+    let found = found.into_iter().next().ok_or_else(|| Problem::not_found("there is no such merchant"))?;
+    Ok(Json(found.into()))
+}

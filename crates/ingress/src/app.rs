@@ -1,0 +1,73 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use channels::ChannelSet;
+use service::Problem;
+use service::http::{Limits, shell};
+use storage::Database;
+use tokio_util::sync::CancellationToken;
+
+use crate::api_keys::KeyCache;
+use crate::callbacks;
+use crate::facts::FactWriter;
+use crate::pay_orders::{self, PayOrderWriter};
+use crate::signals::Signals;
+
+/// Longest request: the longest long poll and something for its queries.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+/// Largest body, of a callback as of anything else.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The state of the ingress.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) database: Database,
+    pub(crate) channels: ChannelSet,
+    pub(crate) facts: FactWriter,
+    pub(crate) pay_orders: PayOrderWriter,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) keys: KeyCache,
+    /// From the end of payability to the close.
+    pub(crate) close_grace: Duration,
+    /// Long polls answer at once when this is cancelled.
+    pub(crate) draining: CancellationToken,
+}
+
+/// The public HTTP of the ingress.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/v1/pay-orders", post(pay_orders::create).get(pay_orders::get_by_order))
+        .route("/v1/pay-orders/{pay_order_no}", get(pay_orders::get_by_number))
+        .route("/v1/pay-orders/{pay_order_no}/close", post(pay_orders::close))
+        .route("/v1/callbacks/{channel_account}", post(callbacks::receive))
+        .route("/openapi.yaml", get(openapi))
+        .with_state(app);
+    shell(routes, Limits { timeout: REQUEST_TIMEOUT, max_body_bytes: MAX_BODY_BYTES })
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/yaml")], include_str!("../openapi.yaml"))
+}
+
+/// Logs a failure of the database and says so to the client.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
+pub(crate) fn unavailable(error: storage::Error) -> Problem {
+    tracing::error!(%error, "a request failed for the database");
+    if error.is_outage() {
+        Problem::unavailable("the database is away; send the request again")
+    } else {
+        Problem::internal()
+    }
+}
+
+/// A problem of the content, with a code of its own.
+pub(crate) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+}

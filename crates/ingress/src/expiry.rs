@@ -1,0 +1,74 @@
+//! Closing pay orders whose time is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::{Fact, FactKind, PayOrderNo, to_micros};
+use futures_util::future::join_all;
+use storage::Error;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::facts::{Job, Outcome};
+use crate::store::pay_orders;
+use crate::trace_context::TraceContext;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Pay orders that are closed together.
+const BATCH: u16 = 256;
+
+/// Closes what is due, once a second. Replicas may do the same work: the second close is a duplicate.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    app: Arc<App>,
+    /// Since when callbacks can be written here. A grace counts from then at the earliest, so that no outage of ours turns
+    /// paid orders into contradictions.
+    ready_since: Option<OffsetDateTime>,
+}
+
+impl Sweeper {
+    pub(crate) const fn new(app: Arc<App>) -> Self {
+        Self { app, ready_since: None }
+    }
+
+    /// Sweeps until `cancel`.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) {
+        while !cancel.is_cancelled() {
+            let full = match self.sweep(to_micros(OffsetDateTime::now_utc())).await {
+                Ok(closed) => closed >= usize::from(BATCH),
+                Err(error) => {
+                    tracing::warn!(%error, "expired pay orders cannot be looked for");
+                    self.ready_since = None;
+                    false
+                }
+            };
+            let pause = if full { Duration::ZERO } else { INTERVAL };
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Closes up to a batch of each kind of what is due, and says how many it closed.
+    async fn sweep(&mut self, now: OffsetDateTime) -> Result<usize, Error> {
+        let client = self.app.database.client().await?;
+        let grace = self.app.close_grace;
+        let was_ready = self.ready_since.is_some_and(|since| since + grace <= now);
+        let due = was_ready.then(|| now - grace);
+        let numbers = pay_orders::closing(&client, due, now, BATCH.into()).await?;
+        drop(client);
+        self.ready_since.get_or_insert(now);
+        let closed = join_all(numbers.into_iter().map(|number| self.close(number))).await;
+        let closed = closed.into_iter().filter(|closed| *closed).count();
+        metrics::counter!("payrelay_pay_orders_closed_total").increment(closed as u64);
+        Ok(closed)
+    }
+
+    async fn close(&self, pay_order_no: PayOrderNo) -> bool {
+        let fact = Fact::own(FactKind::Closed);
+        let job = Job { pay_order_no, fact, trace: TraceContext::generate(), callback: None };
+        self.app.facts.submit(job).await == Ok(Outcome::Applied)
+    }
+}

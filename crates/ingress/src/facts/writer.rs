@@ -1,0 +1,94 @@
+//! The writer: one transaction for all facts that arrive together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::to_micros;
+use futures_util::try_join;
+use storage::{Batcher, BatcherOptions, Database, Error, Transaction};
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use super::fold::{Folded, fold};
+use super::{Job, Outcome};
+use crate::batches::{NotPersisted, together_or_alone};
+use crate::signals::Signals;
+use crate::store;
+
+/// Channels do not wait much longer (WeChat Pay: 5 s), and repeat what got no answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Writes facts in micro-batches. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct FactWriter {
+    batcher: Batcher<Job, Result<Outcome, NotPersisted>>,
+}
+
+impl FactWriter {
+    /// Starts the writer; `signals` are given after every commit.
+    pub(crate) fn spawn(database: Database, signals: Arc<Signals>) -> Self {
+        let batcher = Batcher::spawn(&BatcherOptions::new("facts"), move |jobs: Vec<Job>| {
+            let (database, signals) = (database.clone(), Arc::clone(&signals));
+            async move { together_or_alone(&jobs, |jobs| write(&database, &signals, jobs)).await }
+        });
+        Self { batcher }
+    }
+
+    /// Writes one fact and says what it has done, once that is committed.
+    pub(crate) async fn submit(&self, job: Job) -> Result<Outcome, NotPersisted> {
+        let pay_order_no = job.pay_order_no.clone();
+        let trace_id = job.trace.parent.trace_id();
+        let why = match timeout(ANSWER_TIMEOUT, self.batcher.submit(job)).await {
+            Ok(Ok(Ok(outcome))) => return Ok(outcome),
+            Ok(Ok(Err(NotPersisted))) => "its batch failed".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+        };
+        tracing::error!(%pay_order_no, trace_id, why, "a fact may not have been written");
+        Err(NotPersisted)
+    }
+
+    /// Writes what is queued, then ends.
+    pub(crate) async fn shutdown(&self) {
+        self.batcher.shutdown().await;
+    }
+}
+
+async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<Vec<Outcome>, Error> {
+    let folded = database.transaction(|tx| Box::pin(async move { write_in(&tx, jobs).await })).await?;
+    if !folded.events.is_empty() {
+        signals.outbox_filled();
+    }
+    for order in &folded.changed {
+        signals.pay_order_changed(&order.pay_order_no);
+    }
+    for contradiction in &folded.contradictions {
+        tracing::warn!(
+            pay_order_no = %contradiction.pay_order_no,
+            order_no = contradiction.ours.as_ref().map(|order| order.order_no.as_str()),
+            reason = %contradiction.reason,
+            "contradiction recorded"
+        );
+    }
+    Ok(folded.outcomes)
+}
+
+/// Writes `jobs` within a transaction: everything that they change, or nothing.
+pub(super) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folded, Error> {
+    let mut numbers: Vec<_> = jobs.iter().map(|job| job.pay_order_no.as_str()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let orders = store::pay_orders::lock(tx, &numbers).await?;
+    // After the lock: the events of one pay order follow one another in time.
+    let now = to_micros(OffsetDateTime::now_utc());
+    let folded = fold(orders, jobs, now);
+    // Polled together, the statements travel together.
+    try_join!(
+        store::callbacks::insert(tx, jobs, &folded.outcomes),
+        store::pay_orders::save(tx, &folded.changed),
+        store::events::insert(tx, &folded.events),
+        store::outbox::insert(tx, &folded.events),
+        store::contradictions::record(tx, &folded.contradictions, now),
+    )?;
+    Ok(folded)
+}

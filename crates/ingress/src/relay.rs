@@ -1,0 +1,175 @@
+//! The relay: publishes what is committed.
+//!
+//! One leader per outbox shard reads what is pending, in the order of the commits, publishes it outside any transaction, and
+//! deletes what the broker has confirmed. What it returned as unroutable stays, with a backoff of its own; a nack or an outage
+//! lets the whole relay back off. Whatever happens in between, an event leaves the outbox only when it is confirmed: at
+//! worst it is published twice, and consumers absorb that.
+
+mod cursor;
+mod gauges;
+mod message;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use messaging::{Broker, Outcome, PublishError, Publisher, Topology};
+use storage::{Database, leadership};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::signals::Signals;
+use crate::store::outbox::{self, Pending, Shard};
+use cursor::Cursor;
+pub(crate) use gauges::observe;
+
+/// Events that are published together.
+const BATCH: u16 = 512;
+/// How often the outbox is looked at while nothing wakes the relay.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The first and the longest pause after a failure.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The first and the longest pause of an event that no queue was bound for.
+const UNROUTABLE_BACKOFF_SECONDS: (i64, i64) = (1, 60);
+/// The advisory lock of shard 0; the others follow.
+const LEADERSHIP_KEY: i64 = 0x7061_795f_6f75_7400;
+
+/// Why a step has not published everything that it read. It stays pending.
+#[derive(Debug, Error)]
+enum StepError {
+    #[error(transparent)]
+    Database(#[from] storage::Error),
+    #[error("the topology cannot be declared: {0}")]
+    Topology(#[from] messaging::Error),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("{0} events were refused by a queue, as a full one")]
+    Nacked(usize),
+}
+
+/// The relay of one shard. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Relay {
+    pub(crate) database: Database,
+    pub(crate) broker: Broker,
+    pub(crate) publisher: Publisher,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) shard: Shard,
+}
+
+impl Relay {
+    /// Publishes the events of the shard whenever this process leads it, until `cancel`.
+    pub(crate) async fn run(self, cancel: CancellationToken) {
+        let key = LEADERSHIP_KEY + i64::from(self.shard.shard);
+        leadership::hold(&self.database, key, &cancel, |leading| {
+            let leader = Leader { relay: self.clone(), cursor: Cursor::new(Instant::now()), declared: false };
+            leader.run(leading)
+        })
+        .await;
+    }
+}
+
+/// The leader of a shard.
+struct Leader {
+    relay: Relay,
+    cursor: Cursor,
+    /// Whether the queues are known to stand. A broker that comes back may be an empty one.
+    declared: bool,
+}
+
+impl Leader {
+    async fn run(mut self, cancel: CancellationToken) {
+        let mut committed = self.relay.signals.watch_outbox();
+        let mut backoff = BACKOFF.0;
+        while !cancel.is_cancelled() {
+            match self.step().await {
+                Ok(read) => {
+                    backoff = BACKOFF.0;
+                    let wait = async {
+                        tokio::select! {
+                            () = sleep(POLL_INTERVAL) => {}
+                            Ok(()) = committed.changed() => {}
+                        }
+                    };
+                    if read < usize::from(BATCH) {
+                        cancel.run_until_cancelled(wait).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, shard = self.relay.shard.shard, pause_ms = backoff.as_millis(), "the relay backs off");
+                    // What was read and not published lies behind the cursor.
+                    self.cursor = Cursor::new(Instant::now());
+                    self.declared = false;
+                    cancel.run_until_cancelled(sleep(backoff)).await;
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Publishes one batch of what is due, and says how many events were read.
+    async fn step(&mut self) -> Result<usize, StepError> {
+        self.declared &= self.relay.publisher.is_ready();
+        let low = self.cursor.start(Instant::now());
+        let client = self.relay.database.client().await?;
+        let batch =
+            outbox::read(&client, self.relay.shard, low, OffsetDateTime::now_utc(), BATCH.into()).await?;
+        drop(client);
+        let Some(last) = batch.last() else { return Ok(0) };
+        if !self.declared {
+            self.relay.broker.declare(&self.relay.topology).await?;
+            self.declared = true;
+        }
+        let outcomes = self.relay.publisher.publish(batch.iter().map(message::of).collect()).await?;
+        self.settle(&batch, &outcomes).await?;
+        self.cursor.read_to(last.id);
+        Ok(batch.len())
+    }
+
+    /// Deletes what was confirmed and postpones what was returned.
+    async fn settle(&self, batch: &[Pending], outcomes: &[Outcome]) -> Result<(), StepError> {
+        let now = OffsetDateTime::now_utc();
+        let (mut confirmed, mut returned, mut nacked) = (Vec::new(), Vec::new(), 0);
+        for (pending, outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Confirmed => confirmed.push(pending.id),
+                Outcome::Returned { reason } => {
+                    returned.push((pending.id, now + unroutable_backoff(pending.attempts)));
+                    tracing::error!(
+                        event_id = %pending.event_id,
+                        pay_order_no = pending.pay_order_no,
+                        routing_key = pending.event_type,
+                        attempts = pending.attempts + 1,
+                        reason,
+                        "no queue is bound for an event; it stays pending"
+                    );
+                }
+                Outcome::Nacked => nacked += 1,
+            }
+        }
+        let client = self.relay.database.client().await?;
+        outbox::delete(&client, &confirmed).await?;
+        outbox::postpone(&client, &returned).await?;
+        if nacked == 0 { Ok(()) } else { Err(StepError::Nacked(nacked)) }
+    }
+}
+
+/// 1 s, 2 s, 4 s, … up to a minute.
+fn unroutable_backoff(attempts: i32) -> time::Duration {
+    let (first, longest) = UNROUTABLE_BACKOFF_SECONDS;
+    let doublings = u32::try_from(attempts).unwrap_or(0).min(16);
+    time::Duration::seconds((first << doublings).min(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unroutable_event_is_tried_ever_less_often() {
+        let seconds = [0, 1, 2, 5, 6, 1000].map(|attempts| unroutable_backoff(attempts).whole_seconds());
+        assert_eq!(seconds, [1, 2, 4, 32, 60, 60]);
+    }
+}

@@ -1,0 +1,37 @@
+//! How far the broker is behind the database.
+
+use std::time::Duration;
+
+use storage::Database;
+use time::OffsetDateTime;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::outbox::{Backlog, backlog};
+
+/// Counting reads the whole outbox, which is long after an outage.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Keeps the gauges of the outbox current, until `cancel`. Every replica shows the same.
+pub(crate) async fn observe(database: Database, cancel: CancellationToken) {
+    while !cancel.is_cancelled() {
+        match measure(&database).await {
+            Ok(backlog) => show(backlog),
+            // The readiness and the relay tell of it already.
+            Err(error) => tracing::debug!(%error, "the outbox cannot be counted"),
+        }
+        cancel.run_until_cancelled(sleep(INTERVAL)).await;
+    }
+}
+
+async fn measure(database: &Database) -> Result<Backlog, storage::Error> {
+    backlog(&database.client().await?).await
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; a count is far below 2^52")]
+fn show(backlog: Backlog) {
+    let age = backlog.oldest.map_or(0.0, |oldest| (OffsetDateTime::now_utc() - oldest).as_seconds_f64());
+    metrics::gauge!("payrelay_outbox_pending").set(backlog.pending as f64);
+    metrics::gauge!("payrelay_outbox_unroutable").set(backlog.unroutable as f64);
+    metrics::gauge!("payrelay_outbox_oldest_age_seconds").set(age.max(0.0));
+}

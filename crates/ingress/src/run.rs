@@ -1,0 +1,152 @@
+//! Starting the service and stopping it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use messaging::{Broker, Publisher, Topology};
+use service::admin::{AdminOptions, Readiness};
+use service::http::{bind, serve};
+use service::{Secret, Shutdown, tls};
+use storage::Database;
+use storage::partitions::Maintainer;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api_keys::KeyCache;
+use crate::app::{self, App};
+use crate::expiry::Sweeper;
+use crate::facts::FactWriter;
+use crate::pay_orders::PayOrderWriter;
+use crate::relay::{self, Relay};
+use crate::signals::Signals;
+use crate::store::outbox::Shard;
+use crate::{Config, admin, store};
+
+/// What the service calls itself to the database and the broker.
+const NAME: &str = "ingress";
+
+/// An ingress that has bound its ports and migrated its schema, and takes no work yet.
+#[derive(Debug)]
+pub struct Service {
+    /// Where the public HTTP listens.
+    pub http_addr: SocketAddr,
+    /// Where the admin HTTP listens.
+    pub admin_addr: SocketAddr,
+    http: TcpListener,
+    admin: TcpListener,
+    database: Database,
+    broker: Broker,
+    maintainer: Maintainer,
+    config: Config,
+}
+
+impl Service {
+    /// Binds the ports (port 0: any free one), migrates the schema `pay` and creates its partitions. RabbitMQ may be away.
+    ///
+    /// # Errors
+    /// When a port is taken, a URL is wrong or the database is away.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        tls::install();
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let http = bind(config.common.http_addr.unwrap_or(any)).await?;
+        let admin = bind(config.common.admin_addr).await?;
+        let broker = Broker::new(config.common.amqp_url.expose(), NAME).context("PAYRELAY_AMQP_URL")?;
+        let url = config.common.database_url.expose();
+        let database = Database::connect(url, NAME, config.database_connections)?;
+        store::migrate(&database).await?;
+        let maintainer = Maintainer::new(database.clone(), store::partitioned(config.retention_days));
+        maintainer.maintain(OffsetDateTime::now_utc()).await?;
+        let (http_addr, admin_addr) = (http.local_addr()?, admin.local_addr()?);
+        Ok(Self { http_addr, admin_addr, http, admin, database, broker, maintainer, config })
+    }
+
+    /// Works until `shutdown`. Softly: takes no more connections, answers the requests under way, publishes what is
+    /// committed while the writers end, then stops. Hard: drops what is left; nothing that was answered is lost.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let Self { database, broker, config, .. } = self;
+        let signals = Arc::new(Signals::new());
+        let background = CancellationToken::new();
+        let tasks = TaskTracker::new();
+
+        let mut publishers = Vec::new();
+        let topology = Arc::new(Topology::payrelay(&config.retry_delays));
+        for shard in 0..config.outbox_shards {
+            let publisher = Publisher::spawn(broker.named(&format!("relay {shard}")), background.clone());
+            publishers.push(publisher.clone());
+            let relay = Relay {
+                database: database.clone(),
+                broker: broker.clone(),
+                publisher,
+                topology: Arc::clone(&topology),
+                signals: Arc::clone(&signals),
+                shard: Shard { shard, shards: config.outbox_shards },
+            };
+            tasks.spawn(relay.run(background.clone()));
+        }
+        tasks.spawn(relay::observe(database.clone(), background.clone()));
+        let (maintainer, until) = (self.maintainer, background.clone());
+        tasks.spawn(async move { maintainer.run(&until).await });
+
+        let app = Arc::new(App {
+            facts: FactWriter::spawn(database.clone(), Arc::clone(&signals)),
+            pay_orders: PayOrderWriter::spawn(database.clone()),
+            database,
+            channels: config.channels,
+            signals,
+            keys: KeyCache::default(),
+            close_grace: config.close_grace,
+            draining: shutdown.soft.clone(),
+        });
+        tasks.spawn(Sweeper::new(Arc::clone(&app)).run(shutdown.soft.clone()));
+        let routes = admin_router(&app, publishers, config.common.admin_token);
+        let admin = tokio::spawn(serve(self.admin, routes, background.clone()));
+        tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "the ingress takes requests");
+
+        let work = async {
+            let served = serve(self.http, app::router(Arc::clone(&app)), shutdown.soft.clone()).await;
+            app.pay_orders.shutdown().await;
+            app.facts.shutdown().await;
+            background.cancel();
+            tasks.close();
+            tasks.wait().await;
+            served
+        };
+        let served = shutdown.until_hard(work).await;
+        background.cancel();
+        served.unwrap_or(Ok(())).context("the public listener")?;
+        let administered = shutdown.until_hard(admin).await;
+        administered
+            .unwrap_or(Ok(Ok(())))
+            .context("the admin listener panicked")?
+            .context("the admin listener")
+    }
+}
+
+/// Starts the service and runs it.
+///
+/// # Errors
+/// As [`Service::start`] and [`Service::run`].
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    Service::start(config).await?.run(shutdown).await
+}
+
+/// Ready while the database answers. Without the broker events wait in the outbox: that is shown, and keeps nobody away.
+fn admin_router(app: &Arc<App>, publishers: Vec<Publisher>, token: Secret) -> axum::Router {
+    let database = app.database.clone();
+    let readiness = Readiness::new(app.draining.clone())
+        .check("postgres", move || {
+            let database = database.clone();
+            async move { database.ping().await }
+        })
+        .advise("rabbitmq", move || {
+            let connected = publishers.iter().all(Publisher::is_ready);
+            async move { if connected { Ok(()) } else { Err("not connected; events wait in the outbox") } }
+        });
+    service::admin::router(AdminOptions { readiness, token, routes: admin::routes(Arc::clone(app)) })
+}

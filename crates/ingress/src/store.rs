@@ -1,0 +1,54 @@
+//! The SQL of the schema `pay`, one file per table family, each statement beside its function.
+//!
+//! Functions that must be atomic with others take a `&Transaction`. Batches are written by set-based statements over
+//! `UNNEST` arrays, sorted by key, so that concurrent batches lock in the same order.
+
+pub(crate) mod audit;
+pub(crate) mod callbacks;
+pub(crate) mod contradictions;
+pub(crate) mod events;
+pub(crate) mod merchants;
+pub(crate) mod new_pay_orders;
+pub(crate) mod outbox;
+pub(crate) mod pay_orders;
+pub(crate) mod trace;
+
+use std::error::Error as StdError;
+use std::str::FromStr;
+
+use storage::partitions::Partitioned;
+use storage::{Database, Error};
+use tokio_postgres::types::{FromSql, Type};
+
+mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Brings the schema `pay` to the newest migration.
+pub(crate) async fn migrate(database: &Database) -> Result<(), Error> {
+    database.migrate("pay", migrations::migrations::runner()).await
+}
+
+/// The tables that are partitioned by day. Events stay while one of them is still to be published.
+pub(crate) fn partitioned(retention_days: u16) -> Vec<Partitioned> {
+    let keep_pending = "EXISTS (SELECT FROM pay.outbox_pending o WHERE o.event_id = p.event_id)";
+    [("callbacks", None), ("events", Some(keep_pending))]
+        .map(|(table, keep_if)| Partitioned { schema: "pay", table, retention_days, keep_if })
+        .into()
+}
+
+/// A column of text that is parsed as it is read. What does not parse was not written by us: the driver reports it.
+struct Parsed<T>(T);
+
+impl<'a, T: FromStr<Err: StdError + Send + Sync + 'static>> FromSql<'a> for Parsed<T> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Self(<&str>::from_sql(ty, raw)?.parse()?))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <&str as FromSql>::accepts(ty)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! The statements on a real server, where HTTP cannot reach a case by itself.
+
+use events::{
+    ChannelAccount, ContradictionReason, Currency, EventType, Fact, FactKind, MerchantId, Money, OrderNo,
+};
+use events::{PayOrder, PayOrderNo, Purpose, Status, codec, to_micros};
+use storage::partitions::Maintainer;
+use storage::{Client, Database};
+use time::{Duration, OffsetDateTime};
+
+use super::pay_orders::{StoredPayOrder, Wanted};
+use super::{contradictions, migrate, new_pay_orders, outbox, partitioned, pay_orders};
+use crate::batches::NotPersisted;
+use crate::facts::{FactWriter, Job, Outcome, RawCallback};
+use crate::signals::Signals;
+use crate::store::outbox::Shard;
+use crate::trace_context::TraceContext;
+
+const ALL: Shard = Shard { shard: 0, shards: 1 };
+
+struct Store {
+    database: Database,
+    _dropped_last: devstack::testing::Database,
+}
+
+impl Store {
+    async fn create() -> Self {
+        let fresh = devstack::testing::Database::create();
+        let database = Database::connect(fresh.url(), "store tests", 8).unwrap();
+        migrate(&database).await.unwrap();
+        Maintainer::new(database.clone(), partitioned(7)).maintain(OffsetDateTime::now_utc()).await.unwrap();
+        Self { database, _dropped_last: fresh }
+    }
+
+    async fn client(&self) -> Client {
+        self.database.client().await.unwrap()
+    }
+
+    /// Inserts all of them in one statement and returns the active pay orders of their orders.
+    async fn insert(&self, new: &[StoredPayOrder]) -> Vec<StoredPayOrder> {
+        self.database
+            .transaction(|tx| {
+                Box::pin(async move {
+                    new_pay_orders::insert(&tx, new).await?;
+                    new_pay_orders::active(&tx, new).await
+                })
+            })
+            .await
+            .unwrap()
+    }
+
+    fn writer(&self) -> FactWriter {
+        FactWriter::spawn(self.database.clone(), Signals::new().into())
+    }
+
+    async fn find(&self, new: &StoredPayOrder) -> StoredPayOrder {
+        let wanted = Wanted::PayOrder(new.order.pay_order_no.clone());
+        pay_orders::find(&self.client().await, &new.order.merchant_id, &wanted).await.unwrap().unwrap()
+    }
+
+    async fn count(&self, what: &str) -> i64 {
+        self.client().await.query_one(&format!("SELECT count(*) FROM {what}"), &[]).await.unwrap().get(0)
+    }
+}
+
+fn now() -> OffsetDateTime {
+    to_micros(OffsetDateTime::now_utc())
+}
+
+fn new_order(order_no: &str) -> StoredPayOrder {
+    let order = PayOrder {
+        pay_order_no: PayOrderNo::generate(),
+        merchant_id: MerchantId::parse("m1").unwrap(),
+        order_no: OrderNo::parse(order_no).unwrap(),
+        purpose: Purpose::External,
+        amount: Money::new(1999, Currency::parse("CNY").unwrap()),
+        channel: ChannelAccount::parse("gateway_main").unwrap(),
+        status: Status::WaitBuyerPay,
+        version: 1,
+        refunded_minor: 0,
+        channel_trade_no: None,
+        paid_at: None,
+        subject: Some("a 'quoted' subject, 中文".to_owned()),
+        notify_url: None,
+        attach: Some("{\"a\":1}".to_owned()),
+    };
+    let expires_at = now() + Duration::hours(2);
+    StoredPayOrder {
+        order,
+        created_at: now(),
+        expires_at,
+        close_requested_at: None,
+        payable_until: expires_at,
+    }
+}
+
+fn job(of: &StoredPayOrder, kind: FactKind) -> Job {
+    let fact = Fact {
+        kind,
+        account: Some(of.order.channel.clone()),
+        amount: Some(of.order.amount),
+        channel_trade_no: Some("T1".to_owned()),
+    };
+    let callback = RawCallback {
+        account: "gateway_main".to_owned(),
+        dedupe_id: "evt_1".to_owned(),
+        received_at: now(),
+        headers: serde_json::json!({ "webhook-id": "evt_1" }),
+        body: bytes::Bytes::from_static(b"{}"),
+    };
+    let pay_order_no = of.order.pay_order_no.clone();
+    Job { pay_order_no, fact, trace: TraceContext::generate(), callback: Some(callback) }
+}
+
+fn paid() -> FactKind {
+    FactKind::Succeeded { paid_at: now() }
+}
+
+#[tokio::test]
+async fn what_is_inserted_is_read_back_and_the_first_of_an_order_wins() {
+    let store = Store::create().await;
+    let (first, second, other) = (new_order("1"), new_order("1"), new_order("2"));
+    let active = store.insert(&[other.clone(), first.clone(), second]).await;
+    assert_eq!(active.len(), 2);
+    assert!(active.contains(&first) && active.contains(&other), "{active:?}");
+    assert_eq!(store.find(&first).await, first);
+
+    let client = store.client().await;
+    let stranger = MerchantId::parse("m2").unwrap();
+    for wanted in
+        [Wanted::PayOrder(first.order.pay_order_no.clone()), Wanted::Order(first.order.order_no.clone())]
+    {
+        assert_eq!(
+            pay_orders::find(&client, &first.order.merchant_id, &wanted).await.unwrap().as_ref(),
+            Some(&first)
+        );
+        assert_eq!(pay_orders::find(&client, &stranger, &wanted).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn success_and_refund_that_arrive_together_are_written_together() {
+    let store = Store::create().await;
+    let new = new_order("1");
+    store.insert(std::slice::from_ref(&new)).await;
+    let writer = store.writer();
+    let refund = |refunded_minor| job(&new, FactKind::Refunded { refunded_minor, refunded_at: now() });
+    let outcomes = tokio::join!(
+        biased;
+        writer.submit(job(&new, paid())),
+        writer.submit(refund(999)),
+        writer.submit(refund(1999)),
+        writer.submit(job(&new, paid())),
+    );
+    assert_eq!(
+        outcomes,
+        (Ok(Outcome::Applied), Ok(Outcome::Applied), Ok(Outcome::Applied), Ok(Outcome::Duplicate))
+    );
+    let found = store.find(&new).await;
+    assert_eq!(
+        (found.order.status, found.order.version, found.order.refunded_minor),
+        (Status::TradeRefunded, 4, 1999)
+    );
+
+    let client = store.client().await;
+    let pending = outbox::read(&client, ALL, 0, now(), 100).await.unwrap();
+    let events: Vec<_> =
+        pending.iter().map(|pending| codec::decode_protobuf(&pending.payload).unwrap()).collect();
+    let told: Vec<_> = events.iter().map(|event| (event.event_type, event.order.version)).collect();
+    assert_eq!(told, [(EventType::Success, 2), (EventType::Refunded, 3), (EventType::Refunded, 4)]);
+    assert_eq!(events.last().map(|event| &event.order), Some(&found.order));
+    // One batch, one moment.
+    assert!(events.iter().all(|event| event.occurred_at == events[0].occurred_at));
+    assert_eq!(store.count("pay.callbacks WHERE outcome = 'applied'").await, 3);
+    assert_eq!(store.count("pay.callbacks WHERE outcome = 'duplicate'").await, 1);
+}
+
+#[tokio::test]
+async fn a_fact_that_the_database_refuses_fails_alone() {
+    let store = Store::create().await;
+    let orders: Vec<_> = ["1", "2", "3"].map(new_order).into();
+    store.insert(&orders).await;
+    let writer = store.writer();
+    let mut jobs: Vec<_> = orders.iter().map(|order| job(order, paid())).collect();
+    // PostgreSQL has no text with NUL.
+    jobs[1].fact.channel_trade_no = Some("\0".to_owned());
+    let outcomes = futures_util::future::join_all(jobs.into_iter().map(|job| writer.submit(job))).await;
+    assert_eq!(outcomes, [Ok(Outcome::Applied), Err(NotPersisted), Ok(Outcome::Applied)]);
+    assert_eq!(store.find(&orders[1]).await.order.status, Status::WaitBuyerPay);
+    assert_eq!(store.count("pay.events").await, 2);
+}
+
+#[tokio::test]
+async fn a_failed_pay_order_gives_way_for_ever() {
+    let store = Store::create().await;
+    let (first, second) = (new_order("1"), new_order("1"));
+    store.insert(std::slice::from_ref(&first)).await;
+    let writer = store.writer();
+    assert_eq!(writer.submit(job(&first, FactKind::Failed)).await, Ok(Outcome::Applied));
+    assert_eq!(store.insert(std::slice::from_ref(&second)).await, [second.clone()]);
+    // The first one is paid after all: both stand, and the order service sees the second payment.
+    assert_eq!(writer.submit(job(&first, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(store.find(&first).await.order.status, Status::TradeSuccess);
+    let wanted = Wanted::Order(first.order.order_no.clone());
+    let found =
+        pay_orders::find(&store.client().await, &first.order.merchant_id, &wanted).await.unwrap().unwrap();
+    assert_eq!(found.order.pay_order_no, second.order.pay_order_no);
+}
+
+#[tokio::test]
+async fn a_contradiction_has_one_row_with_both_sides() {
+    let store = Store::create().await;
+    let new = new_order("1");
+    store.insert(std::slice::from_ref(&new)).await;
+    let writer = store.writer();
+    let mut wrong = job(&new, paid());
+    wrong.fact.amount = Some(Money::new(1, new.order.amount.currency));
+    for _ in 0..3 {
+        let outcome = writer.submit(wrong.clone()).await;
+        assert_eq!(outcome, Ok(Outcome::Contradiction(ContradictionReason::AmountMismatch)));
+    }
+    let listed = contradictions::list(&store.client().await, 10).await.unwrap();
+    let [listed] = &*listed else { panic!("{listed:?}") };
+    assert_eq!((listed.reason.as_str(), listed.count), ("amount_mismatch", 3));
+    assert_eq!(listed.ours.as_ref().unwrap()["amount_minor"], 1999);
+    assert_eq!((&listed.theirs["amount_minor"], &listed.theirs["kind"]), (&1.into(), &"succeeded".into()));
+    assert!(listed.first_seen_at < listed.last_seen_at);
+}
+
+#[tokio::test]
+async fn what_is_due_to_close_depends_on_the_channel() {
+    let store = Store::create().await;
+    let (mut expired, mut balance, fresh) = (new_order("1"), new_order("2"), new_order("3"));
+    balance.order.channel = ChannelAccount::parse(ChannelAccount::BALANCE).unwrap();
+    for stored in [&mut expired, &mut balance] {
+        stored.expires_at = now() - Duration::seconds(60);
+    }
+    store.insert(&[expired.clone(), balance.clone(), fresh]).await;
+    let client = store.client().await;
+    let due = async |due: Option<Duration>| {
+        let mut numbers = pay_orders::closing(&client, due.map(|age| now() - age), now(), 10).await.unwrap();
+        numbers.sort();
+        numbers
+    };
+    let both = {
+        let mut both = [expired.order.pay_order_no, balance.order.pay_order_no.clone()];
+        both.sort();
+        both
+    };
+    assert_eq!(due(None).await, [balance.order.pay_order_no.clone()]);
+    assert_eq!(due(Some(Duration::seconds(90))).await, [balance.order.pay_order_no]);
+    assert_eq!(due(Some(Duration::seconds(30))).await, both);
+}
+
+#[tokio::test]
+async fn the_outbox_gives_what_is_due_of_a_shard() {
+    let store = Store::create().await;
+    let orders: Vec<_> = (0..40).map(|number| new_order(&number.to_string())).collect();
+    store.insert(&orders).await;
+    let writer = store.writer();
+    futures_util::future::join_all(orders.iter().map(|order| writer.submit(job(order, paid())))).await;
+    let client = store.client().await;
+    let all = outbox::read(&client, ALL, 0, now(), 100).await.unwrap();
+    assert_eq!(all.len(), 40);
+    assert!(all.is_sorted_by_key(|pending| pending.id));
+
+    let mut shared = Vec::new();
+    for shard in 0..3 {
+        shared.extend(outbox::read(&client, Shard { shard, shards: 3 }, 0, now(), 100).await.unwrap());
+    }
+    shared.sort_by_key(|pending| pending.id);
+    let ids = |of: &[outbox::Pending]| of.iter().map(|pending| pending.id).collect::<Vec<_>>();
+    assert_eq!(ids(&shared), ids(&all));
+    assert_eq!(ids(&outbox::read(&client, ALL, all[9].id, now(), 5).await.unwrap()), ids(&all[10..15]));
+
+    outbox::postpone(&client, &[(all[0].id, now() + Duration::seconds(60))]).await.unwrap();
+    outbox::delete(&client, &ids(&all[1..30])).await.unwrap();
+    assert_eq!(ids(&outbox::read(&client, ALL, 0, now(), 100).await.unwrap()), ids(&all[30..]));
+    let later = outbox::read(&client, ALL, 0, now() + Duration::seconds(61), 100).await.unwrap();
+    assert_eq!((later[0].id, later[0].attempts), (all[0].id, 1));
+    let backlog = outbox::backlog(&client).await.unwrap();
+    assert_eq!((backlog.pending, backlog.unroutable), (11, 1));
+    assert_eq!(backlog.oldest, all.iter().map(|pending| pending.occurred_at).min());
+    // What is not flushed is the commit of this one statement only.
+    let synchronous: String = client.query_one("SHOW synchronous_commit", &[]).await.unwrap().get(0);
+    assert_eq!(synchronous, "on");
+}
+
+#[tokio::test]
+async fn a_day_with_a_pending_event_outlives_its_retention() {
+    let store = Store::create().await;
+    let orders = ["1", "2"].map(new_order);
+    store.insert(&orders).await;
+    let writer = store.writer();
+    for order in &orders {
+        writer.submit(job(order, paid())).await.unwrap();
+    }
+    let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
+    let later = now() + Duration::days(9);
+    let kept = maintainer.maintain(later).await.unwrap().kept;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(store.count("pay.events").await, 2);
+    assert_eq!(store.count("pay.callbacks").await, 0);
+
+    let client = store.client().await;
+    let pending = outbox::read(&client, ALL, 0, now(), 10).await.unwrap();
+    outbox::delete(&client, &pending.iter().map(|pending| pending.id).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(maintainer.maintain(later).await.unwrap().kept, Vec::<String>::new());
+    assert_eq!(store.count("pay.events").await, 0);
+}
