@@ -128,6 +128,24 @@ fn paths_in_the_documents_exist() {
     }
 }
 
+#[test]
+fn alerts_name_metrics_that_exist() {
+    let alerts = fs::read_to_string(root().join("deploy/prometheus/alerts.yml")).expect("the alerts");
+    let sources: Vec<_> = members()
+        .flat_map(|package| files(&folder_of(package).join("src")))
+        .map(|file| fs::read_to_string(file).expect("a text file"))
+        .collect();
+    let words = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let metrics: BTreeSet<_> = words.filter(|word| word.starts_with("payrelay_")).collect();
+    assert!(!metrics.is_empty(), "the alerts name no metric");
+    for metric in metrics {
+        // What the exporter appends to the name of a histogram.
+        let name = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| metric.strip_suffix(suffix));
+        let quoted = format!("\"{}\"", name.unwrap_or(metric));
+        assert!(sources.iter().any(|source| source.contains(&quoted)), "no source records {metric}");
+    }
+}
+
 fn root() -> &'static Path {
     METADATA.workspace_root.as_std_path()
 }
