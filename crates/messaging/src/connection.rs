@@ -1,0 +1,131 @@
+//! How a connection to the broker is made, checked and closed.
+
+use std::fmt;
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties};
+
+use crate::Topology;
+
+/// Seconds. A broker that no longer answers is noticed after twice as long.
+const HEARTBEAT_SECONDS: u16 = 10;
+/// For the TCP connection alone.
+const TCP_TIMEOUT_MS: u64 = 5_000;
+/// For TCP, TLS and the handshake together: a frozen broker accepts TCP connections and says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A blocked connection never answers a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For declaring a whole topology, with new quorum queues electing their leaders.
+const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why the broker could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configured URL is wrong; trying again will not help.
+    #[error("not an AMQP URL (amqp://user:password@host:5672/vhost): {0}")]
+    Url(String),
+    /// The broker is away, refused or broke off; try again later.
+    #[error("RabbitMQ: {0}")]
+    Broker(#[from] lapin::Error),
+    /// The broker did not answer in time; try again later.
+    #[error("RabbitMQ did not answer within {} s ({what})", after.as_secs())]
+    Timeout {
+        /// What was asked of it.
+        what: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+/// Where the broker is and under which name to connect. Cheap to clone; connects only when asked.
+#[derive(Clone)]
+pub struct Broker {
+    uri: AMQPUri,
+    connection_name: String,
+}
+
+impl fmt::Debug for Broker {
+    /// Without the user's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authority = &self.uri.authority;
+        write!(
+            f,
+            "Broker({}:{}/{} as {})",
+            authority.host, authority.port, self.uri.vhost, self.connection_name
+        )
+    }
+}
+
+impl Broker {
+    /// Parses `amqp_url` (`amqp://` or `amqps://`; no vhost means `/`). `connection_name` is shown by the broker's tools.
+    ///
+    /// # Errors
+    /// [`Error::Url`] only.
+    pub fn new(amqp_url: &str, connection_name: &str) -> Result<Self, Error> {
+        let mut uri: AMQPUri = amqp_url.parse().map_err(Error::Url)?;
+        if amqp_url.contains("://[") || amqp_url.contains("@[") {
+            // The client's parser would silently take it for localhost.
+            return Err(Error::Url("an IPv6 address; give a host name instead".to_owned()));
+        }
+        if uri.vhost.is_empty() {
+            "/".clone_into(&mut uri.vhost);
+        }
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.connection_timeout.get_or_insert(TCP_TIMEOUT_MS);
+        Ok(Self { uri, connection_name: connection_name.to_owned() })
+    }
+
+    /// The same broker under the name `{connection_name} {suffix}`.
+    #[must_use]
+    pub fn named(&self, suffix: &str) -> Self {
+        Self { uri: self.uri.clone(), connection_name: format!("{} {suffix}", self.connection_name) }
+    }
+
+    /// Connects once, without recovery: a connection that breaks stays broken and fails all that is in flight.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let properties =
+            ConnectionProperties::default().with_connection_name(self.connection_name.as_str().into());
+        let connecting = Connection::connect_uri(self.uri.clone(), properties);
+        Ok(within("connect", CONNECT_TIMEOUT, connecting).await??)
+    }
+
+    /// Connects and closes again: whether the broker is there and lets us in.
+    pub async fn ping(&self) -> Result<(), Error> {
+        close(&self.connect().await?).await;
+        Ok(())
+    }
+
+    /// Declares `topology` on a connection of its own.
+    pub async fn declare(&self, topology: &Topology) -> Result<(), Error> {
+        let connection = self.connect().await?;
+        let declared = declare_on(&connection, topology).await;
+        close(&connection).await;
+        declared
+    }
+}
+
+/// Declares `topology` on a channel of its own, for a refusal closes the channel.
+pub(crate) async fn declare_on(connection: &Connection, topology: &Topology) -> Result<(), Error> {
+    let declare = async {
+        let channel = connection.create_channel().await?;
+        topology.declare(&channel).await?;
+        Ok(channel.close(200, "OK".into()).await?)
+    };
+    within("declare the topology", DECLARE_TIMEOUT, declare).await?
+}
+
+/// Closes a connection in good order, or gives up after two seconds: its close is of no consequence any more.
+pub async fn close(connection: &Connection) {
+    if let Err(error) = within("close", CLOSE_TIMEOUT, connection.close(200, "OK".into())).await {
+        tracing::debug!(%error, "connection not closed in good order");
+    }
+}
+
+pub(crate) async fn within<T>(
+    what: &'static str,
+    after: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Error> {
+    tokio::time::timeout(after, work).await.map_err(|_| Error::Timeout { what, after })
+}

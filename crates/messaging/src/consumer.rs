@@ -1,0 +1,196 @@
+//! The consumer runtime: subscribes to a queue, hands batches to a [`Handler`], and carries out its verdicts.
+//!
+//! Only the runtime acknowledges, retries and dead-letters. What it keeps to:
+//!
+//! - **A delivery is acknowledged last**, after its effect is committed or its copy is confirmed.
+//! - **Poison takes no neighbours along.** A batch that the handler rejects is handled one by one. A message that has
+//!   been delivered [`SUSPICIOUS_REDELIVERIES`] times is handled alone on the channel, so that a crash counts against it
+//!   only. For the same reason every subscription begins with a prefetch of 1, until the head of the queue is sound.
+//! - **An outage is no verdict.** When the handler's database is away the runtime unsubscribes and waits.
+
+mod delivery;
+mod session;
+mod settle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+pub use delivery::Delivery;
+
+use crate::reconnect::Backoff;
+use crate::{Broker, ConsumerQueue, Publisher, RetryDelays};
+use session::{End, Session};
+
+/// From this many deliveries on a message is suspected to kill its consumer.
+pub(crate) const SUSPICIOUS_REDELIVERIES: u64 = 3;
+/// Messages handled in one transaction, unless said otherwise.
+const DEFAULT_BATCH: u16 = 100;
+/// How many batches wait at the consumer while one is handled.
+const PREFETCHED_BATCHES: u16 = 3;
+
+/// A session that lasted so long is followed by another one soon.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// What a handler decides about one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Handled for good: acknowledge.
+    Done,
+    /// May succeed later, for a reason of this message alone: try again after the next delay.
+    Retry {
+        /// A word, as `unknown_order`.
+        reason: String,
+        /// For people.
+        detail: String,
+    },
+    /// Will never succeed: put it where somebody can look at it.
+    DeadLetter {
+        /// A word, as `amount_mismatch`.
+        reason: String,
+        /// For people.
+        detail: String,
+    },
+}
+
+/// Why a handler could not decide.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerError {
+    /// What it depends on is away: nothing can be said of any message. The runtime pauses.
+    #[error("outage: {0}")]
+    Outage(String),
+    /// This batch failed. The runtime tries its messages one by one; one that fails alone is retried later.
+    #[error("rejected: {0}")]
+    Rejected(String),
+}
+
+/// A message that is about to be dead-lettered.
+#[derive(Debug)]
+pub struct Parked<'a> {
+    /// The message.
+    pub delivery: &'a Delivery,
+    /// Why, a word.
+    pub reason: &'a str,
+    /// Why, for people.
+    pub detail: &'a str,
+    /// How often it was handled in vain, this time included.
+    pub attempts: u32,
+    /// When.
+    pub parked_at: OffsetDateTime,
+}
+
+/// What a service does with messages. Must be safe to repeat: a message comes again whenever its acknowledgement is lost.
+pub trait Handler: Send + Sync + 'static {
+    /// Handles a batch in one transaction and returns one verdict per message, in their order.
+    fn handle(&self, batch: &[Delivery]) -> impl Future<Output = Result<Vec<Verdict>, HandlerError>> + Send;
+
+    /// Records what will be dead-lettered, before it is.
+    fn park(&self, parked: &Parked<'_>) -> impl Future<Output = Result<(), HandlerError>> + Send;
+
+    /// Whether what it depends on is there. Asked before subscribing, and during a pause.
+    fn ready(&self) -> impl Future<Output = bool> + Send;
+}
+
+/// Whether a consumer is subscribed. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerStatus(Arc<AtomicBool>);
+
+impl ConsumerStatus {
+    /// Whether messages would be taken now.
+    pub fn is_subscribed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, subscribed: bool) {
+        self.0.store(subscribed, Ordering::Relaxed);
+    }
+}
+
+/// A consumer of one queue.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    broker: Broker,
+    queue: ConsumerQueue,
+    retry: RetryDelays,
+    batch: u16,
+    status: ConsumerStatus,
+}
+
+impl Consumer {
+    /// A consumer that handles up to 100 messages at once.
+    pub fn new(broker: Broker, queue: ConsumerQueue, retry: RetryDelays) -> Self {
+        Self { broker, queue, retry, batch: DEFAULT_BATCH, status: ConsumerStatus::default() }
+    }
+
+    /// The same with another number of messages handled at once, at least 1.
+    #[must_use]
+    pub fn with_batch(self, batch: u16) -> Self {
+        Self { batch: batch.max(1), ..self }
+    }
+
+    /// Tells whether it is subscribed.
+    pub fn status(&self) -> ConsumerStatus {
+        self.status.clone()
+    }
+
+    /// Consumes until `cancel`: declares the queue, subscribes, and does so again whenever the connection breaks or the
+    /// handler is ready again after an outage. Then takes nothing more, finishes what is in hand, and returns; what was
+    /// not taken goes back to the queue.
+    pub async fn run(self, handler: impl Handler, cancel: CancellationToken) {
+        // Stopped by the drop of its last handle, for what is in hand at the end may still have to be published.
+        let publisher = Publisher::spawn(
+            self.broker.named(&format!("{} copies", self.queue.queue)),
+            CancellationToken::new(),
+        );
+        let mut backoff = Backoff::default();
+        loop {
+            if !until_ready(&handler, &mut backoff, &cancel).await {
+                break;
+            }
+            let started = Instant::now();
+            let end = Session::run(&self, &publisher, &handler, &cancel).await;
+            self.status.set(false);
+            match end {
+                Ok(End::Cancelled) => break,
+                Ok(End::Outage(reason)) => {
+                    tracing::warn!(
+                        queue = self.queue.queue,
+                        reason,
+                        "consumer paused until its handler is ready"
+                    );
+                }
+                Ok(End::Unsubscribed) => {
+                    tracing::warn!(queue = self.queue.queue, "the broker ended the subscription");
+                }
+                Err(error) => tracing::warn!(queue = self.queue.queue, %error, "consumer interrupted"),
+            }
+            if started.elapsed() > HEALTHY_AFTER {
+                backoff.reset();
+            }
+            if !backoff.wait(&cancel).await {
+                break;
+            }
+        }
+    }
+
+    fn prefetch(&self) -> u16 {
+        self.batch.saturating_mul(PREFETCHED_BATCHES)
+    }
+}
+
+/// False when `cancel` came first.
+async fn until_ready(handler: &impl Handler, backoff: &mut Backoff, cancel: &CancellationToken) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return false,
+            ready = handler.ready() => if ready { return true },
+        }
+        if !backoff.wait(cancel).await {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! One subscription, from its connection to its end.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection};
+use tokio_util::sync::CancellationToken;
+
+use super::{Consumer, Delivery, Handler};
+use crate::reconnect::Backoff;
+use crate::{ConsumerQueue, Outcome, PublishError, Publisher, Topology, connection};
+
+/// For one request on a connection that stands.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One connection with one channel and, on it, one subscription at a time.
+pub(super) struct Session<'a, H> {
+    pub(super) consumer: &'a Consumer,
+    pub(super) publisher: &'a Publisher,
+    pub(super) handler: &'a H,
+    cancel: &'a CancellationToken,
+    channel: Channel,
+}
+
+/// How a session ended in good order.
+pub(super) enum End {
+    /// It was told to stop, and has finished what it had in hand.
+    Cancelled,
+    /// What the handler depends on is away.
+    Outage(String),
+    /// The queue was deleted, or its node went away.
+    Unsubscribed,
+}
+
+/// What breaks a session off: everything not acknowledged goes back to the queue.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Interruption {
+    /// Not an error of the session: see [`End::Outage`].
+    #[error("outage: {0}")]
+    Outage(String),
+    #[error("the copy of a message was not taken: {0:?}")]
+    CopyRefused(Outcome),
+    #[error("the copy of a message was not published: {0}")]
+    Copy(#[from] PublishError),
+    #[error(transparent)]
+    Broker(#[from] crate::Error),
+}
+
+impl From<lapin::Error> for Interruption {
+    fn from(error: lapin::Error) -> Self {
+        Self::Broker(error.into())
+    }
+}
+
+/// In which order messages are settled.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    /// Nothing in hand is older: one acknowledgement covers a batch.
+    OldestFirst,
+    /// Something in hand may be older: each has its own acknowledgement.
+    Any,
+}
+
+/// Why a subscription was given up.
+enum Next {
+    /// The head of the queue is sound: take many at once.
+    Widen,
+    /// A suspicious message has been through: see what follows it first.
+    Probe,
+    End(End),
+}
+
+impl<'a, H: Handler> Session<'a, H> {
+    /// Connects, declares, and consumes until something ends it.
+    pub(super) async fn run(
+        consumer: &'a Consumer,
+        publisher: &'a Publisher,
+        handler: &'a H,
+        cancel: &'a CancellationToken,
+    ) -> Result<End, Interruption> {
+        let connecting = consumer.broker.connect();
+        let Some(connection) = cancel.run_until_cancelled(connecting).await else {
+            return Ok(End::Cancelled);
+        };
+        let connection = connection?;
+        let end = Self::consume(&connection, consumer, (publisher, handler, cancel)).await;
+        consumer.status.set(false);
+        connection::close(&connection).await;
+        match end {
+            Err(Interruption::Outage(reason)) => Ok(End::Outage(reason)),
+            other => other,
+        }
+    }
+
+    async fn consume(
+        connection: &Connection,
+        consumer: &'a Consumer,
+        (publisher, handler, cancel): (&'a Publisher, &'a H, &'a CancellationToken),
+    ) -> Result<End, Interruption> {
+        let topology = Topology { queues: vec![consumer.queue.clone()], retry: consumer.retry.clone() };
+        connection::declare_on(connection, &topology).await?;
+        let channel = within("open a channel", connection.create_channel()).await?;
+        let session = Self { consumer, publisher, handler, cancel, channel };
+        let mut prefetch = 1;
+        loop {
+            let (stream, tag) = session.subscribe(prefetch).await?;
+            let mut subscription = Subscription { stream, tag, cancelled: false };
+            let next = session.serve(&mut subscription, prefetch).await?;
+            prefetch = match next {
+                Next::Widen => consumer.prefetch(),
+                Next::Probe => 1,
+                Next::End(end) => return Ok(end),
+            };
+        }
+    }
+
+    async fn subscribe(&self, prefetch: u16) -> Result<(lapin::Consumer, ShortString), Interruption> {
+        within("set the prefetch", self.channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        let queue = self.queue().queue.as_str().into();
+        let options = BasicConsumeOptions::default();
+        let subscribing =
+            self.channel.basic_consume(queue, ShortString::default(), options, FieldTable::default());
+        let stream = within("subscribe", subscribing).await?;
+        self.consumer.status.set(true);
+        let tag = stream.tag();
+        Ok((stream, tag))
+    }
+
+    /// Takes batch after batch, each as large as what has arrived meanwhile.
+    async fn serve(&self, subscription: &mut Subscription, prefetch: u16) -> Result<Next, Interruption> {
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => None,
+                first = subscription.next(self.queue()) => Some(first?),
+            };
+            let Some(first) = first else {
+                self.finish(subscription).await?;
+                return Ok(Next::End(End::Cancelled));
+            };
+            let Some(first) = first else { return Ok(Next::End(End::Unsubscribed)) };
+            let probing = prefetch == 1 && self.consumer.prefetch() > 1;
+            if first.is_suspicious() && probing {
+                self.process_alone(first, Order::OldestFirst).await?;
+                continue;
+            }
+            let batch = subscription.gather(first, self.queue(), self.consumer.batch.into())?;
+            if batch.iter().any(Delivery::is_suspicious) {
+                self.isolate(subscription, batch).await?;
+                return Ok(Next::Probe);
+            }
+            self.process(&batch, Order::OldestFirst).await?;
+            if probing {
+                self.finish(subscription).await?;
+                return Ok(Next::Widen);
+            }
+        }
+    }
+
+    /// Handles a message that is the only one in hand. An outage does not send it back, for that would count as one more
+    /// delivery, and outages must not add up to the delivery limit.
+    async fn process_alone(&self, delivery: Delivery, order: Order) -> Result<(), Interruption> {
+        let batch = [delivery];
+        let mut backoff = Backoff::default();
+        loop {
+            match self.process(&batch, order).await {
+                Err(Interruption::Outage(reason)) => {
+                    tracing::warn!(queue = self.queue().queue, reason, "waiting with one message in hand");
+                }
+                settled => return settled,
+            }
+            if !backoff.wait(self.cancel).await {
+                return Err(Interruption::Outage("stopped during an outage".to_owned()));
+            }
+        }
+    }
+
+    /// Unsubscribes, settles all sound messages in hand, and then the suspicious ones alone: if one of them kills the
+    /// process now, no sound one is in hand to be counted.
+    async fn isolate(
+        &self,
+        subscription: &mut Subscription,
+        batch: Vec<Delivery>,
+    ) -> Result<(), Interruption> {
+        let mut in_hand = batch;
+        in_hand.extend(self.unsubscribe(subscription).await?);
+        let (suspicious, sound): (Vec<_>, Vec<_>) = in_hand.into_iter().partition(Delivery::is_suspicious);
+        for batch in sound.chunks(self.consumer.batch.into()) {
+            self.process(batch, Order::Any).await?;
+        }
+        for delivery in suspicious {
+            self.process_alone(delivery, Order::Any).await?;
+        }
+        Ok(())
+    }
+
+    /// Unsubscribes and settles what is in hand.
+    async fn finish(&self, subscription: &mut Subscription) -> Result<(), Interruption> {
+        let in_hand = self.unsubscribe(subscription).await?;
+        for batch in in_hand.chunks(self.consumer.batch.into()) {
+            self.process(batch, Order::OldestFirst).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes nothing more; returns what was delivered before the broker knew.
+    async fn unsubscribe(&self, subscription: &mut Subscription) -> Result<Vec<Delivery>, Interruption> {
+        if !subscription.cancelled {
+            subscription.cancelled = true;
+            let cancelling =
+                self.channel.basic_cancel(subscription.tag.clone(), BasicCancelOptions::default());
+            within("unsubscribe", cancelling).await?;
+        }
+        let mut in_hand = Vec::new();
+        while let Some(delivery) = subscription.next(self.queue()).await? {
+            in_hand.push(delivery);
+        }
+        Ok(in_hand)
+    }
+
+    /// Acknowledges a batch that is settled.
+    pub(super) async fn acknowledge(&self, batch: &[Delivery], order: Order) -> Result<(), Interruption> {
+        let (multiple, deliveries) = match order {
+            Order::OldestFirst => (true, &batch[batch.len().saturating_sub(1)..]),
+            Order::Any => (false, batch),
+        };
+        for delivery in deliveries {
+            within("acknowledge", self.channel.basic_ack(delivery.tag, BasicAckOptions { multiple })).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn queue(&self) -> &ConsumerQueue {
+        &self.consumer.queue
+    }
+}
+
+/// A stream of deliveries.
+struct Subscription {
+    stream: lapin::Consumer,
+    tag: ShortString,
+    cancelled: bool,
+}
+
+impl Subscription {
+    /// The next message; `None` at the end of the subscription.
+    async fn next(&mut self, queue: &ConsumerQueue) -> Result<Option<Delivery>, Interruption> {
+        let delivery = self.stream.next().await.transpose()?;
+        Ok(delivery.map(|delivery| Delivery::new(&queue.queue, delivery)))
+    }
+
+    /// `first` and what has arrived besides, up to `limit` messages. Waits for nothing.
+    fn gather(
+        &mut self,
+        first: Delivery,
+        queue: &ConsumerQueue,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, Interruption> {
+        let mut batch = vec![first];
+        while batch.len() < limit {
+            match self.next(queue).now_or_never() {
+                Some(Ok(Some(delivery))) => batch.push(delivery),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(None)) | None => break,
+            }
+        }
+        Ok(batch)
+    }
+}
+
+async fn within<T>(
+    what: &'static str,
+    request: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Interruption> {
+    Ok(connection::within(what, REQUEST_TIMEOUT, request).await??)
+}
