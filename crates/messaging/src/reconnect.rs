@@ -66,7 +66,7 @@ where
         match result {
             Ok(value) => return Some(value),
             Err(error) if failures == 0 => {
-                tracing::warn!(%error, "{what} failed, trying again until it works")
+                tracing::warn!(%error, "{what} failed, trying again until it works");
             }
             Err(error) => tracing::debug!(%error, failures, "{what} failed again"),
         }

@@ -16,7 +16,7 @@ pub struct RetryDelays(Vec<Duration>);
 pub struct InvalidRetryDelays(String);
 
 const MAX_DELAYS: usize = 10;
-const MAX_DELAY: Duration = Duration::from_hours(24);
+const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl RetryDelays {
     /// The delays in order, shortest wait as configured first.

@@ -24,18 +24,16 @@ impl<H: Handler> Session<'_, H> {
                 batch.len()
             ))),
             Err(HandlerError::Outage(reason)) => Err(Interruption::Outage(reason)),
-            Err(HandlerError::Rejected(detail)) => match batch {
-                [_] => {
-                    self.settle(batch, &[Verdict::Retry { reason: REJECTED.to_owned(), detail }], order).await
+            Err(HandlerError::Rejected(detail)) if batch.len() == 1 => {
+                self.settle(batch, &[Verdict::Retry { reason: REJECTED.to_owned(), detail }], order).await
+            }
+            Err(HandlerError::Rejected(detail)) => {
+                tracing::info!(messages = batch.len(), detail, "batch rejected, going one by one");
+                for delivery in batch {
+                    Box::pin(self.process(std::slice::from_ref(delivery), order)).await?;
                 }
-                _ => {
-                    tracing::info!(messages = batch.len(), detail, "batch rejected, going one by one");
-                    for delivery in batch {
-                        Box::pin(self.process(std::slice::from_ref(delivery), order)).await?;
-                    }
-                    Ok(())
-                }
-            },
+                Ok(())
+            }
         }
     }
 
@@ -94,7 +92,7 @@ impl<H: Handler> Session<'_, H> {
             Err(HandlerError::Outage(reason)) => return Err(Interruption::Outage(reason)),
             // The record is for the tools; the message itself must not stay in the way.
             Err(HandlerError::Rejected(error)) => {
-                tracing::error!(error, reason, "a dead letter was not recorded")
+                tracing::error!(error, reason, "a dead letter was not recorded");
             }
         }
         let target = (String::new(), self.queue().dead_letter_queue());
