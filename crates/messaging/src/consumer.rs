@@ -100,7 +100,7 @@ pub struct ConsumerStatus(Arc<AtomicBool>);
 
 impl ConsumerStatus {
     /// Whether messages would be taken now.
-    pub fn is_consuming(&self) -> bool {
+    pub fn is_subscribed(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
