@@ -1,1 +1,32 @@
-//! Black-box scenarios and fault tests with the real binaries.
+//! The harness of the black-box scenarios: the real programs as child processes, and everybody around them.
+//!
+//! * [`Pipeline`] runs `ingress`, `order-service` and `merchant-notifier`, one or more of each, on a fresh database and vhost (or
+//!   on servers of its own, to crash them), and `payrelay` against them. A [`Service`] can be stopped, killed and restarted.
+//! * [`Shop`] is what calls in: it makes orders and pay orders, and sends callbacks as the channel.
+//! * [`Sandbox`] is what is called: the merchants' endpoints, which verify and remember every webhook.
+//! * [`Load`] makes payments until it is told to stop; [`check::settled`] compares what callers were told with what orders and
+//!   merchants got.
+//!
+//! What does not hold after a generous deadline panics, and says what was seen last. Nothing sleeps for a state.
+#![expect(clippy::missing_panics_doc, reason = "panicking is how a harness fails a test")]
+
+pub mod check;
+mod cli;
+mod load;
+mod pipeline;
+mod poll;
+mod process;
+mod sandbox;
+mod service;
+mod shop;
+
+pub use cli::{Answer, run_program};
+pub use load::{Load, Payment};
+pub use pipeline::{
+    ADMIN_TOKEN, CHANNEL, DEFAULT_MERCHANT, Merchant, ORDER_API_TOKEN, Options, Pipeline, Servers,
+};
+pub use poll::{LIMIT, until};
+pub use process::{Process, is_alive, signal};
+pub use sandbox::{Received, Reply, Sandbox};
+pub use service::Service;
+pub use shop::{Shop, http_client};

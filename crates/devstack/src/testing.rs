@@ -11,7 +11,7 @@ use crate::http::{Management, number, segment};
 use crate::installed::{self, Installation};
 use crate::process::run;
 use crate::watchdog::unique_name;
-use crate::{Error, Stack, StackOptions};
+use crate::{Error, Stack, StackOptions, ports};
 
 /// Names the URL of the test servers' database, as a user who may create databases.
 pub const DATABASE_URL_VARIABLE: &str = "PAYRELAY_TEST_DATABASE_URL";
@@ -34,6 +34,15 @@ pub fn program(name: &str) -> PathBuf {
     let program = folder.join(name);
     assert!(program.is_file(), "{} is missing: run `cargo build --workspace --bins`", program.display());
     program
+}
+
+/// A free TCP port on 127.0.0.1 for a program under test. The system hands it to no outgoing connection, so it stays free while
+/// the program is restarted.
+///
+/// # Panics
+/// When no port is free.
+pub fn free_port() -> u16 {
+    ports::free().unwrap_or_else(|error| panic!("a port for a test: {error}"))
 }
 
 /// Where the shared test servers are.

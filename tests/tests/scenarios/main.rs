@@ -1,4 +1,14 @@
 //! Black-box scenarios and fault tests with the real binaries, and the test of the architecture: one program, so that
-//! it is linked once.
+//! it is linked once. One family of scenarios a file.
 
 mod architecture;
+mod configuration;
+mod contradictions;
+mod crashes;
+mod dev;
+mod main_path;
+mod merchants;
+mod outages;
+mod problems;
+mod replicas;
+mod upstream;

@@ -1,0 +1,80 @@
+//! One replica of a service, which can be stopped, killed and started again on the same ports.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use devstack::testing::{free_port, program};
+use reqwest::Client;
+
+use crate::process::{Process, signal};
+use crate::shop::http_client;
+use crate::until;
+
+/// One replica of a service.
+#[derive(Debug)]
+pub struct Service {
+    program: &'static str,
+    environment: BTreeMap<String, String>,
+    log: PathBuf,
+    http: Client,
+    process: Option<Process>,
+    /// Where its public HTTP answers, if it has any.
+    pub url: String,
+    /// Where its admin HTTP answers.
+    pub admin_url: String,
+}
+
+impl Service {
+    /// A replica that is not started yet, on free ports of its own.
+    pub(crate) fn new(program: &'static str, environment: &BTreeMap<String, String>, log: PathBuf) -> Self {
+        let [http_addr, admin_addr] = [(), ()].map(|()| format!("127.0.0.1:{}", free_port()));
+        let (url, admin_url) = (format!("http://{http_addr}"), format!("http://{admin_addr}"));
+        let mut environment = environment.clone();
+        environment.insert("PAYRELAY_HTTP_ADDR".to_owned(), http_addr);
+        environment.insert("PAYRELAY_ADMIN_ADDR".to_owned(), admin_addr);
+        Self { program, environment, log, http: http_client(), process: None, url, admin_url }
+    }
+
+    /// Starts it. It needs not be ready when this returns.
+    pub fn start(&mut self) {
+        let mut command = Command::new(program(self.program));
+        command.env_clear().envs(&self.environment);
+        self.process = Some(Process::spawn(&mut command, &self.log));
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn ready(&self) {
+        let what = format!("ready {}", self.program);
+        until(&what, async || {
+            let answer = self.http.get(format!("{}/readyz", self.admin_url)).send().await;
+            let answer = answer.map_err(|error| format!("{error}; log: {}", self.process().log()))?;
+            let (status, body) = (answer.status(), answer.text().await.unwrap_or_default());
+            if status.is_success() { Ok(()) } else { Err(format!("{status} {body}")) }
+        })
+        .await;
+    }
+
+    /// SIGTERM; returns the exit code once it has ended.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        signal(self.process().pid(), "TERM");
+        let status = self.process.as_mut().expect("a started service").ended().await;
+        self.process = None;
+        status.code()
+    }
+
+    /// SIGKILL: no chance to do anything.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("a started service")
+    }
+
+    /// What all its runs have logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}

@@ -1,0 +1,131 @@
+//! `payrelay dev`: the whole pipeline by one command, for people and for programs.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use devstack::testing::program;
+use scenarios::{LIMIT, Process, Sandbox, http_client, is_alive, run_program, signal, until};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// Starts `payrelay dev --json` and reads the first line that it prints.
+async fn start(webhook_url: &str) -> (Process, Value) {
+    let mut command = Command::new(program("payrelay"));
+    command.args(["dev", "--json", "--webhook-url", webhook_url]).stdin(Stdio::null());
+    let mut process = Process::watch(command.stdout(Stdio::piped()), "payrelay dev".as_ref());
+    let stdout = process.child().stdout.take().expect("a pipe");
+    let read = spawn_blocking(move || BufReader::new(stdout).lines().next());
+    let line = timeout(LIMIT, read)
+        .await
+        .expect("a line in time")
+        .expect("a reader")
+        .expect("a line")
+        .expect("text");
+    let told = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    (process, told)
+}
+
+fn text<'a>(told: &'a Value, pointer: &str) -> &'a str {
+    told.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} in {told}"))
+}
+
+/// The process ids of the private servers, which must be running.
+fn servers(told: &Value) -> [u32; 2] {
+    ["postgres", "rabbitmq"].map(|server| {
+        let pid = told["pids"][server].as_u64().and_then(|pid| pid.try_into().ok());
+        let pid = pid.unwrap_or_else(|| panic!("the pid of {server} in {told}"));
+        assert!(is_alive(pid), "{server} runs");
+        pid
+    })
+}
+
+async fn gone(servers: [u32; 2]) {
+    until("end of both servers", async || {
+        let left: Vec<_> = servers.into_iter().filter(|pid| is_alive(*pid)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?} live")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
+    let sandbox = Sandbox::start().await;
+    let (mut process, told) = start(&sandbox.url("dev-merchant")).await;
+    let servers = servers(&told);
+    let fields = [
+        "/ingress_url",
+        "/ingress_admin_url",
+        "/order_service_url",
+        "/order_service_admin_url",
+        "/notifier_admin_url",
+        "/database_url",
+        "/amqp_url",
+        "/admin_token",
+        "/order_api_token",
+        "/merchant_id",
+        "/merchant_api_key",
+        "/webhook_secret",
+        "/standard_channel/account",
+        "/standard_channel/secret",
+    ];
+    for field in fields {
+        assert!(!text(&told, field).is_empty(), "{field} in {told}");
+    }
+    pay(&told, &sandbox).await;
+
+    signal(process.pid(), "TERM");
+    assert_eq!(process.ended().await.code(), Some(0));
+    gone(servers).await;
+}
+
+/// One payment with nothing but what was printed.
+async fn pay(told: &Value, sandbox: &Sandbox) {
+    let merchant_id = text(told, "/merchant_id");
+    let key = text(told, "/webhook_secret").parse().expect("a webhook secret");
+    let api_key = text(told, "/merchant_api_key").to_owned();
+    sandbox.register(&scenarios::Merchant { id: merchant_id.to_owned(), api_key: api_key.clone(), key });
+    let http = http_client();
+    let pay_order = json!({
+        "order_no": "D-1", "amount_minor": 1999, "currency": "CNY", "channel": text(told, "/standard_channel/account"),
+    });
+    let url = format!("{}/v1/pay-orders", text(told, "/ingress_url"));
+    let created = http.post(url).bearer_auth(api_key).json(&pay_order).send().await.expect("an answer");
+    let created: Value = created.json().await.expect("JSON");
+    let callback = json!({
+        "type": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z",
+        "data": {
+            "pay_order_no": text(&created, "/pay_order_no"), "channel_trade_no": "T-1", "amount_minor": 1999,
+            "currency": "CNY", "status": "SUCCESS", "success_time": "2026-01-01T00:00:00Z",
+        },
+    });
+    let secret = text(told, "/standard_channel/secret").parse().expect("a secret");
+    let now = time::OffsetDateTime::now_utc();
+    let sent = channels::standard::sign(callback.to_string(), "evt_1", &secret, now).expect("a valid id");
+    let url =
+        format!("{}/v1/callbacks/{}", text(told, "/ingress_url"), text(told, "/standard_channel/account"));
+    let mut request = http.post(url);
+    for (name, value) in sent.headers() {
+        request = request.header(name, value);
+    }
+    assert_eq!(request.body(sent.body).send().await.expect("an answer").status(), 204);
+    let webhook = until("webhook", async || sandbox.received_of("D-1").pop().ok_or("none".to_owned())).await;
+    assert_eq!(webhook.event_type(), "pay.success");
+
+    let environment = [
+        ("PAYRELAY_ADMIN_TOKEN", text(told, "/admin_token")),
+        ("PAYRELAY_INGRESS_ADMIN_URL", text(told, "/ingress_admin_url")),
+        ("PAYRELAY_ORDER_SERVICE_ADMIN_URL", text(told, "/order_service_admin_url")),
+        ("PAYRELAY_NOTIFIER_ADMIN_URL", text(told, "/notifier_admin_url")),
+    ];
+    let trace = run_program("payrelay", &["trace", "D-1", "--json"], &environment).await.json();
+    assert!(trace["steps"].as_array().is_some_and(|steps| steps.len() > 3), "{trace}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_dev_leaves_no_server_behind() {
+    let (process, told) = start("http://127.0.0.1:9/webhooks").await;
+    let servers = servers(&told);
+    drop(process); // SIGKILL
+    gone(servers).await;
+}
