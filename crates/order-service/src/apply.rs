@@ -17,7 +17,7 @@ use crate::store::handled::{self, Handled, HandledOutcome};
 /// handled events. `origins` has one for each message. Answers one outcome for each message.
 pub async fn apply(
     tx: &Transaction<'_>,
-    messages: &[Incoming],
+    messages: &[&Incoming],
     origins: &[Origin],
 ) -> Result<Vec<Outcome>, Error> {
     let orders = applying::lock(tx, &fold::keys(messages), fold::looks_at_notes(messages)).await?;
@@ -71,7 +71,7 @@ fn new_notes<'a>(
 }
 
 /// A bare order number leaves no row: the full event that follows must still count as the first.
-fn log<'a>(messages: &'a [Incoming], origins: &'a [Origin], outcomes: &[Outcome]) -> Vec<Handled<'a>> {
+fn log<'a>(messages: &[&'a Incoming], origins: &'a [Origin], outcomes: &[Outcome]) -> Vec<Handled<'a>> {
     let rows = messages.iter().zip(origins).zip(outcomes).filter_map(|((message, origin), outcome)| {
         let Incoming::Event(event) = message else {
             return None;

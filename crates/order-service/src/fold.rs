@@ -42,12 +42,12 @@ pub fn key(message: &Incoming) -> OrderKey {
 }
 
 /// The orders that a batch looks at.
-pub fn keys(messages: &[Incoming]) -> BTreeSet<OrderKey> {
-    messages.iter().filter(|message| is_mine(message)).map(key).collect()
+pub fn keys(messages: &[&Incoming]) -> BTreeSet<OrderKey> {
+    messages.iter().filter(|message| is_mine(message)).map(|message| key(message)).collect()
 }
 
 /// Whether a batch looks at the notes on its orders.
-pub fn looks_at_notes(messages: &[Incoming]) -> bool {
+pub fn looks_at_notes(messages: &[&Incoming]) -> bool {
     messages.iter().any(|message| {
         let event_type = match message {
             Incoming::Event(event) => event.event_type,
@@ -58,7 +58,7 @@ pub fn looks_at_notes(messages: &[Incoming]) -> bool {
 }
 
 /// Folds messages in the order of their arrival: each is decided on what the ones before it have left.
-pub fn fold(orders: &BTreeMap<OrderKey, &OrderState>, messages: &[Incoming]) -> Folded {
+pub fn fold(orders: &BTreeMap<OrderKey, &OrderState>, messages: &[&Incoming]) -> Folded {
     let mut changed = BTreeMap::new();
     let outcomes = messages.iter().map(|message| {
         if !is_mine(message) {

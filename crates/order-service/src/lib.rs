@@ -17,7 +17,8 @@
 
 pub mod admin;
 pub mod apply;
-
+pub mod config;
+pub mod consume;
 pub mod decide;
 mod failure;
 pub mod fold;
@@ -25,6 +26,9 @@ pub mod http;
 pub mod label;
 mod maintenance;
 pub mod order;
-
+mod run;
 pub mod split;
 pub mod store;
+
+pub use config::Config;
+pub use run::{Service, run};

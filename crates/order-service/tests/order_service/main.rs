@@ -1,4 +1,10 @@
 //! The order service on real servers.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
+mod consume;
+mod faults;
 mod fixtures;
+mod http;
+mod running;
 mod store;

@@ -46,6 +46,7 @@ impl Fixture {
     async fn try_apply(&self, messages: &[Incoming]) -> Result<Vec<Outcome>, Error> {
         let origin = Origin { upstream: false, traceparent: Some("00-1-2-01".to_owned()) };
         let origins = &vec![origin; messages.len()];
+        let messages = &messages.iter().collect::<Vec<_>>();
         self.database.transaction(|tx| Box::pin(async move { apply(&tx, messages, origins).await })).await
     }
 
@@ -156,18 +157,23 @@ async fn one_batch_folds_success_refunds_duplicates_and_strangers() {
         bare(EventType::Success, "1"),
     ];
     let outcomes = fixture.apply(&batch).await;
-    use Outcome::{Applied, Duplicate, NotMine, UnknownOrder};
-    assert_eq!(outcomes[..5], [Applied, Applied, Duplicate, Applied, Duplicate]);
-    assert_eq!(outcomes[5..8], [Duplicate, UnknownOrder, NotMine]);
+    let applied = [true, true, false, true, false];
+    assert_eq!(
+        outcomes[..5],
+        applied.map(|applied| if applied { Outcome::Applied } else { Outcome::Duplicate })
+    );
+    assert_eq!(outcomes[5..8], [Outcome::Duplicate, Outcome::UnknownOrder, Outcome::NotMine]);
     assert!(matches!(&outcomes[8], Outcome::Refused(refusal) if refusal.reason == "second_payment"));
-    assert_eq!(outcomes[9], Duplicate);
+    assert_eq!(outcomes[9], Outcome::Duplicate);
 
     let (one, two) = (fixture.order("1").await, fixture.order("2").await);
     assert_eq!((one.status, one.refunded_minor), (OrderStatus::Refunded, AMOUNT_MINOR));
     assert_eq!((two.status, two.refunded_minor), (OrderStatus::PartiallyRefunded, 300));
     assert_eq!((one.sub_orders.len(), two.sub_orders.len()), (3, 3));
-    use Stage::{Applied as A, Duplicate as D, NotMine as N};
-    assert_eq!(fixture.stages().await, [A, A, A, D, D, N]);
+    let stages = fixture.stages().await;
+    let count = |stage| stages.iter().filter(|other| **other == stage).count();
+    assert_eq!((count(Stage::Applied), count(Stage::Duplicate), count(Stage::NotMine)), (3, 2, 1));
+    assert_eq!(stages.len(), 6);
 }
 
 #[tokio::test]

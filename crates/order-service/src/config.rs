@@ -1,0 +1,100 @@
+//! What the order service is told by its environment.
+
+use events::MerchantId;
+use messaging::RetryDelays;
+use service::config::Ports;
+use service::{Common, Loader, Secret};
+
+const PORTS: Ports = Ports { http: Some(8081), admin: 9081 };
+const RETENTION: &str = "PAYRELAY_RETENTION_DAYS";
+const DEFAULT_RETENTION_DAYS: u16 = 30;
+/// Below a week, what an operator looks into after a holiday would be gone.
+const MIN_RETENTION_DAYS: u16 = 7;
+
+/// The configuration of the order service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What all services share.
+    pub common: Common,
+    /// `PAYRELAY_ORDER_API_TOKEN`, demanded by the public HTTP.
+    pub order_api_token: Secret,
+    /// `PAYRELAY_DEFAULT_MERCHANT_ID`, whose orders bare order numbers name. Without it they are dead-lettered.
+    pub default_merchant_id: Option<MerchantId>,
+    /// `PAYRELAY_RETENTION_DAYS`, at least 7: how long the log of handled events and what was parked is kept.
+    pub retention_days: u16,
+    /// `PAYRELAY_RETRY_DELAYS`.
+    pub retry_delays: RetryDelays,
+}
+
+impl Config {
+    /// Reads the environment; what is wrong stays in the loader.
+    pub fn load(loader: &mut Loader) -> Self {
+        let common = Common::load(loader, PORTS);
+        let retry_delays = common.retry_delays.parse().unwrap_or_else(|error| {
+            loader.reject("PAYRELAY_RETRY_DELAYS", format!("{error}"), "set it to 5s,30s,5m or the like");
+            RetryDelays::default()
+        });
+        let retention_days = loader.parse(RETENTION, DEFAULT_RETENTION_DAYS);
+        if retention_days < MIN_RETENTION_DAYS {
+            let problem = format!("{retention_days} is less than {MIN_RETENTION_DAYS}");
+            loader.reject(RETENTION, problem, format!("set it to {MIN_RETENTION_DAYS} or more"));
+        }
+        Self {
+            common,
+            order_api_token: loader.secret("PAYRELAY_ORDER_API_TOKEN"),
+            default_merchant_id: loader.optional("PAYRELAY_DEFAULT_MERCHANT_ID", "M1"),
+            retention_days,
+            retry_delays,
+        }
+    }
+}
+
+impl AsRef<Common> for Config {
+    fn as_ref(&self) -> &Common {
+        &self.common
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const COMPLETE: [(&str, &str); 4] = [
+        ("PAYRELAY_DATABASE_URL", "postgres://localhost/x"),
+        ("PAYRELAY_AMQP_URL", "amqp://localhost"),
+        ("PAYRELAY_ADMIN_TOKEN", "admin"),
+        ("PAYRELAY_ORDER_API_TOKEN", "orders"),
+    ];
+
+    fn load(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut loader = Loader::from_map(pairs.collect::<BTreeMap<_, _>>());
+        let config = Config::load(&mut loader);
+        loader.finish().map(|()| config).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = load(&COMPLETE).unwrap();
+        assert_eq!(config.common.http_addr.unwrap().port(), 8081);
+        assert_eq!(config.common.admin_addr.port(), 9081);
+        assert_eq!(config.retention_days, 30);
+        assert_eq!(config.retry_delays, "5s,30s,5m".parse().unwrap());
+        assert_eq!(config.default_merchant_id, None);
+    }
+
+    #[test]
+    fn every_error_is_reported_at_once() {
+        let wrong = [
+            ("PAYRELAY_RETENTION_DAYS", "3"),
+            ("PAYRELAY_DEFAULT_MERCHANT_ID", "a b"),
+            ("PAYRELAY_RETRY_DELAYS", "soon"),
+        ];
+        let errors = load(&[&COMPLETE[..3], &wrong].concat()).unwrap_err();
+        for name in wrong.map(|(name, _)| name).into_iter().chain(["PAYRELAY_ORDER_API_TOKEN"]) {
+            assert!(errors.contains(name), "{name} in {errors}");
+        }
+    }
+}

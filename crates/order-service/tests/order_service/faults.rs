@@ -1,0 +1,128 @@
+//! Outages, crashes and replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use devstack::{Stack, StackOptions, testing};
+use events::PayEvent;
+use messaging::{Broker, Consumer, ConsumerQueue, Delivery, Handler, HandlerError, Parked, Verdict};
+use order_service::consume::PayEvents;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use storage::Database;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::fixtures::success;
+use crate::running::{Fixture, RETRY_DELAYS, Replica, eventually, message, publish, publisher};
+
+const SUCCESS_QUEUE: &str = "trade.pay.success.queue";
+/// Longer than all retry delays of the tests together, 900 ms.
+const OUTAGE: Duration = Duration::from_secs(3);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_database_longer_than_all_retry_delays_parks_nothing() {
+    let stack = Stack::start(&StackOptions { postgres: true, rabbitmq: false, durable: false }).unwrap();
+    let vhost = testing::Vhost::create();
+    let replica = Replica::start(&stack.postgres().database_url(), vhost.amqp_url()).await;
+    let publisher = publisher(vhost.amqp_url()).await;
+    let order_nos: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    for order_no in &order_nos {
+        replica.create(order_no).await;
+    }
+
+    stack.postgres().stop().unwrap();
+    publish(&publisher, order_nos.iter().map(|order_no| message(&success(order_no))).collect()).await;
+    eventually("the service not to be ready", || async {
+        let ready = replica.admin(Method::GET, "/readyz").await.status();
+        (ready == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    // The outage has a length; no state is waited for.
+    tokio::time::sleep(OUTAGE).await;
+    stack.postgres().start().unwrap();
+
+    for order_no in &order_nos {
+        replica.order_with_status(order_no, "PAID").await;
+    }
+    replica.audited_once("applied", 20).await;
+    assert_eq!(replica.parked().await, Vec::<Value>::new());
+    assert_eq!(vhost.queue_depth(&format!("{SUCCESS_QUEUE}.dlq")).unwrap_or_default(), 0);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_share_the_queue_and_apply_each_event_once() {
+    const ORDERS: usize = 200;
+    let fixture = Fixture::start().await;
+    let second = Replica::start(fixture.database.url(), fixture.vhost.amqp_url()).await;
+    let events: Vec<_> = (0..ORDERS).map(|number| success(&number.to_string())).collect();
+    for event in &events {
+        fixture.replica.create(event.order.order_no.as_str()).await;
+    }
+    // Everything twice, as a relay that crashed before it deleted from the outbox does.
+    fixture.publish(events.iter().chain(&events).map(message).collect()).await;
+    second.audited_once("applied", ORDERS as u64).await;
+    eventually("the queue to be empty", || async {
+        (fixture.vhost.queue_depth(SUCCESS_QUEUE) == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!((second.audited("duplicate").await, second.audited("parked").await), (0, 0));
+    for event in &events {
+        let paid = second.order(event.order.order_no.as_str()).await;
+        assert_eq!((&paid["status"], &paid["version"]), (&json!("PAID"), &json!(2)));
+    }
+    second.stop().await;
+    fixture.replica.stop().await;
+}
+
+/// Commits, and never comes to the acknowledgement.
+struct DiesAfterCommit {
+    handler: PayEvents,
+    committed: Arc<Notify>,
+}
+
+impl Handler for DiesAfterCommit {
+    async fn handle(&self, batch: &[Delivery]) -> Result<Vec<Verdict>, HandlerError> {
+        self.handler.handle(batch).await?;
+        self.committed.notify_one();
+        std::future::pending().await
+    }
+
+    async fn park(&self, parked: &Parked<'_>) -> Result<(), HandlerError> {
+        self.handler.park(parked).await
+    }
+
+    async fn ready(&self) -> bool {
+        self.handler.ready().await
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_commit_and_acknowledgement_is_absorbed() {
+    let Fixture { replica, publisher, database, vhost } = Fixture::with_orders(&["1"]).await;
+    replica.stop().await;
+    let event: PayEvent = success("1");
+    publish(&publisher, vec![message(&event)]).await;
+
+    let committed = Arc::new(Notify::new());
+    let store = Database::connect(database.url(), "test", 2).unwrap();
+    let handler = DiesAfterCommit { handler: PayEvents::new(store, None), committed: committed.clone() };
+    let broker = Broker::new(vhost.amqp_url(), "dying").unwrap();
+    let queue = ConsumerQueue::new("trade", "pay.success");
+    let consumer = Consumer::new(broker, queue, RETRY_DELAYS.parse().unwrap());
+    let dying = tokio::spawn(consumer.run(handler, CancellationToken::new()));
+    committed.notified().await;
+    dying.abort();
+
+    let replica = Replica::start(database.url(), vhost.amqp_url()).await;
+    eventually("the redelivery to be acknowledged", || async {
+        (vhost.queue_depth(SUCCESS_QUEUE) == Some(0)).then_some(())
+    })
+    .await;
+    let paid = replica.order("1").await;
+    assert_eq!((&paid["status"], &paid["version"]), (&json!("PAID"), &json!(2)));
+    assert_eq!(paid["sub_orders"].as_array().unwrap().len(), 3);
+    assert_eq!((replica.audited("applied").await, replica.audited("duplicate").await), (1, 0));
+    assert_eq!(replica.parked().await, Vec::<Value>::new());
+}
