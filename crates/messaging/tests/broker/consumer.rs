@@ -1,0 +1,180 @@
+//! Verdicts and what becomes of them.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use messaging::header;
+
+use crate::support::{Fixture, Obedient, Running, message, names, until};
+
+fn header_text(message: &lapin::message::BasicGetMessage, name: &str) -> String {
+    let headers = message.properties.headers().as_ref().unwrap();
+    match headers.inner().get(name) {
+        Some(lapin::types::AMQPValue::LongString(text)) => text.to_string(),
+        Some(lapin::types::AMQPValue::LongLongInt(number)) => number.to_string(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn poison_alone_is_dead_lettered_and_its_neighbours_are_done() {
+    let fixture = Fixture::new().await;
+    let mut bodies = names("good", 50);
+    bodies.insert(20, "poison".to_owned());
+    fixture.publish(&bodies).await;
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer(), handler.clone());
+
+    let dead = fixture.take_soon(&fixture.queue.dead_letter_queue()).await;
+    until("all good ones are done", || handler.done_count() == 50).await;
+    running.stop().await;
+    assert_eq!(dead.data, b"poison");
+    let properties = &dead.properties;
+    assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "poison");
+    assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "text/plain");
+    let expected = [
+        (header::REASON, "told"),
+        (header::DETAIL, "attempt 0"),
+        (header::ATTEMPTS, "1"),
+        (header::CONSUMER, "trade"),
+        (header::ROUTING_KEY, "pay.success"),
+        (header::TRACEPARENT, "00-1-2-01"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(header_text(&dead, name), value, "{name}");
+    }
+    assert!(header_text(&dead, header::FIRST_SEEN).contains('T'));
+    assert_eq!(handler.parked.lock().unwrap()[0].0, "poison");
+    assert_eq!(handler.sorted(), names("good", 50));
+    assert!(fixture.take(&fixture.queue.queue).await.is_none(), "the queue is empty");
+}
+
+#[tokio::test]
+async fn a_retry_comes_home_until_its_attempts_are_used_up() {
+    let fixture = Fixture::new().await;
+    fixture.publish(&["later".to_owned(), "good".to_owned()]).await;
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer(), handler.clone());
+    let dead = fixture.take_soon(&fixture.queue.dead_letter_queue()).await;
+    running.stop().await;
+    assert_eq!(header_text(&dead, header::REASON), "attempts_exhausted");
+    // Two delays: handled at first, after the first and after the second.
+    assert_eq!(header_text(&dead, header::ATTEMPTS), "3");
+    assert_eq!(header_text(&dead, header::DETAIL), "told: attempt 2");
+    assert_eq!(header_text(&dead, header::ROUTING_KEY), "pay.success");
+    assert_eq!(handler.sorted(), ["good"]);
+}
+
+#[tokio::test]
+async fn a_rejected_batch_is_handled_one_by_one() {
+    let fixture = Fixture::new().await;
+    let mut bodies = names("good", 30);
+    bodies.insert(10, "reject".to_owned());
+    fixture.publish(&bodies).await;
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer(), handler.clone());
+    let dead = fixture.take_soon(&fixture.queue.dead_letter_queue()).await;
+    until("all good ones are done", || handler.done_count() >= 30).await;
+    running.stop().await;
+    assert_eq!(dead.data, b"reject");
+    assert_eq!(header_text(&dead, header::REASON), "attempts_exhausted");
+    assert_eq!(handler.sorted(), names("good", 30), "each once");
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_all_delays_parks_nothing() {
+    let fixture = Fixture::new().await;
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer(), handler.clone());
+    fixture.publish(&names("before", 20)).await;
+    until("the first are done", || handler.done_count() == 20).await;
+
+    handler.outage.store(true, Ordering::SeqCst);
+    fixture.publish(&names("during", 20)).await;
+    // Not a wait for a state: the outage itself has to last longer than all retry delays together.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(handler.done_count(), 20);
+    handler.outage.store(false, Ordering::SeqCst);
+    until("the others are done", || handler.done_count() == 40).await;
+    running.stop().await;
+    assert_eq!(handler.parked_count(), 0);
+    assert!(handler.done.lock().unwrap().iter().all(|(_, attempts)| *attempts == 0), "no attempt was counted");
+    assert!(fixture.take(&fixture.queue.dead_letter_queue()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_is_in_hand_and_leaves_the_rest() {
+    let fixture = Fixture::new().await;
+    let bodies = names("message", 2000);
+    fixture.publish(&bodies).await;
+    let first = Obedient::default();
+    let running = Running::start(fixture.consumer().with_batch(10), first.clone());
+    until("some are done", || first.done_count() > 50).await;
+    running.stop().await;
+    assert!(first.done_count() < 2000, "stopped in the middle");
+
+    let second = Obedient::default();
+    let running = Running::start(fixture.consumer(), second.clone());
+    let total = || first.done_count() + second.done_count();
+    until("the rest is done", || total() >= 2000).await;
+    running.stop().await;
+    let mut all = first.sorted();
+    all.extend(second.sorted());
+    all.sort();
+    assert_eq!(all, bodies, "each exactly once, for a drain acknowledges what it did");
+}
+
+#[tokio::test]
+async fn batches_are_as_large_as_what_waits_and_no_larger_than_told() {
+    let fixture = Fixture::new().await;
+    fixture.publish(&names("message", 500)).await;
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer().with_batch(40), handler.clone());
+    until("all are done", || handler.done_count() == 500).await;
+    running.stop().await;
+    assert!((2..=40).contains(&handler.largest_batch.load(Ordering::SeqCst)));
+    assert!(handler.batches.load(Ordering::SeqCst) < 250, "messages share batches");
+}
+
+#[tokio::test]
+async fn two_consumers_share_a_queue() {
+    let fixture = Fixture::new().await;
+    let handlers = [Obedient::default(), Obedient::default()];
+    let running = handlers.clone().map(|handler| Running::start(fixture.consumer().with_batch(5), handler));
+    fixture.publish(&names("message", 1000)).await;
+    until("all are done", || handlers.iter().map(Obedient::done_count).sum::<usize>() == 1000).await;
+    for running in running {
+        running.stop().await;
+    }
+    assert!(handlers.iter().all(|handler| handler.done_count() > 0), "both took part");
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_made_again() {
+    let fixture = Fixture::new().await;
+    let handler = Obedient::default();
+    let consumer = fixture.consumer();
+    let status = consumer.status();
+    let running = Running::start(consumer, handler.clone());
+    until("it is subscribed", || status.is_subscribed()).await;
+    let connection = fixture.broker.connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.queue_delete(fixture.queue.queue.as_str().into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    until("it is subscribed no more", || !status.is_subscribed()).await;
+    until("it is subscribed again", || status.is_subscribed()).await;
+    fixture.publish(&names("message", 3)).await;
+    until("all are done", || handler.done_count() == 3).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_cannot_pretend_another_routing_key() {
+    let fixture = Fixture::new().await;
+    let mut forged = message(messaging::EXCHANGE, "pay.success", "later");
+    forged.headers.insert(header::ROUTING_KEY.to_owned(), "pay.refunded".to_owned());
+    fixture.publisher.publish(vec![forged]).await.unwrap();
+    let running = Running::start(fixture.consumer(), Obedient::default());
+    let dead = fixture.take_soon(&fixture.queue.dead_letter_queue()).await;
+    running.stop().await;
+    assert_eq!(header_text(&dead, header::ROUTING_KEY), "pay.success");
+}

@@ -1,0 +1,99 @@
+//! Brokers that block, die and come back. Each test has one of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use devstack::{Stack, StackOptions};
+use messaging::{Broker, Consumer, ConsumerQueue, EXCHANGE, Outcome, PublishError, Publisher, RetryDelays, Topology};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{DEADLINE, Obedient, Running, message, names, until};
+
+struct Own {
+    stack: Arc<Stack>,
+    broker: Broker,
+    queue: ConsumerQueue,
+    retry: RetryDelays,
+}
+
+impl Own {
+    async fn new() -> Self {
+        let options = StackOptions { postgres: false, rabbitmq: true, durable: false };
+        let stack = Arc::new(spawn_blocking(move || Stack::start(&options)).await.unwrap().unwrap());
+        let broker = Broker::new(&stack.rabbitmq().amqp_url(), "test").unwrap();
+        let (queue, retry) = (ConsumerQueue::new("trade", "pay.success"), RetryDelays::default());
+        broker.declare(&Topology { queues: vec![queue.clone()], retry: retry.clone() }).await.unwrap();
+        Self { stack, broker, queue, retry }
+    }
+
+    async fn with_server<T: Send + 'static>(&self, act: impl FnOnce(&Stack) -> T + Send + 'static) -> T {
+        let stack = Arc::clone(&self.stack);
+        spawn_blocking(move || act(&stack)).await.unwrap()
+    }
+}
+
+/// Publishes until it works, as the relay does, and says how often it did not.
+async fn publish_until_confirmed(publisher: &Publisher, bodies: &[String]) -> usize {
+    let deadline = Instant::now() + DEADLINE;
+    for failures in 0.. {
+        let messages = bodies.iter().map(|body| message(EXCHANGE, "pay.success", body)).collect();
+        match publisher.publish(messages).await {
+            Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed) => return failures,
+            other => assert!(Instant::now() < deadline, "never confirmed: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn a_blocked_broker_is_an_error_in_bounded_time_and_consumers_go_on() {
+    let own = Own::new().await;
+    let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
+    publish_until_confirmed(&publisher, &names("before", 500)).await;
+    own.with_server(|stack| stack.rabbitmq().ctl(&["set_vm_memory_high_watermark", "0"]).unwrap()).await;
+
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let started = Instant::now();
+        match publisher.publish(vec![message(EXCHANGE, "pay.success", "blocked")]).await {
+            Err(PublishError::Blocked(_)) => break,
+            // The alarm takes a moment to be raised.
+            Ok(_) | Err(_) => assert!(Instant::now() < deadline, "never blocked"),
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "an answer comes in bounded time");
+    }
+    let handler = Obedient::default();
+    let running = Running::start(Consumer::new(own.broker.clone(), own.queue.clone(), own.retry.clone()), handler.clone());
+    until("the consumer drains a blocked broker", || handler.done_count() >= 500).await;
+
+    own.with_server(|stack| stack.rabbitmq().ctl(&["set_vm_memory_high_watermark", "absolute", "1GB"]).unwrap()).await;
+    publish_until_confirmed(&publisher, &["after".to_owned()]).await;
+    until("what was published after is done", || handler.sorted().contains(&"after".to_owned())).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_broker_is_an_error_and_everything_goes_on_when_it_is_back() {
+    let own = Own::new().await;
+    let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
+    let handler = Obedient::default();
+    let running = Running::start(Consumer::new(own.broker.clone(), own.queue.clone(), own.retry.clone()), handler.clone());
+    publish_until_confirmed(&publisher, &names("before", 100)).await;
+    own.with_server(|stack| stack.rabbitmq().kill().unwrap()).await;
+
+    let started = Instant::now();
+    let refused = publisher.publish(vec![message(EXCHANGE, "pay.success", "refused")]).await;
+    assert!(refused.is_err());
+    assert!(started.elapsed() < Duration::from_secs(30), "an answer comes in bounded time");
+
+    own.with_server(|stack| stack.rabbitmq().start().unwrap()).await;
+    publish_until_confirmed(&publisher, &names("after", 100)).await;
+    let wanted = || {
+        let done = handler.sorted();
+        names("before", 100).iter().chain(&names("after", 100)).all(|name| done.contains(name))
+    };
+    until("all confirmed messages are done", wanted).await;
+    running.stop().await;
+}

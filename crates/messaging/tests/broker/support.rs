@@ -1,0 +1,202 @@
+//! What the tests share: a topology on a fresh vhost, a handler that does as it is told, and polling with a deadline.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use devstack::testing::Vhost;
+use lapin::options::{BasicAckOptions, BasicGetOptions};
+use messaging::{
+    Broker, Consumer, ConsumerQueue, Delivery, EXCHANGE, Handler, HandlerError, Message, Outcome, Parked, Publisher,
+    RetryDelays, Topology, Verdict,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No wait of a test is longer.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A vhost with one consumer's queue on it.
+pub struct Fixture {
+    pub broker: Broker,
+    pub queue: ConsumerQueue,
+    pub retry: RetryDelays,
+    pub publisher: Publisher,
+    vhost: Vhost,
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let vhost = tokio::task::spawn_blocking(Vhost::create).await.unwrap();
+        let broker = Broker::new(vhost.amqp_url(), "test").unwrap();
+        let retry: RetryDelays = "200ms,300ms".parse().unwrap();
+        let queue = ConsumerQueue::new("trade", "pay.success");
+        broker.declare(&Topology { queues: vec![queue.clone()], retry: retry.clone() }).await.unwrap();
+        let publisher = Publisher::spawn(broker.clone(), CancellationToken::new());
+        Self { broker, queue, retry, publisher, vhost }
+    }
+
+    /// Publishes bodies to the consumer's queue, each named by its body.
+    pub async fn publish(&self, bodies: &[String]) {
+        let messages = bodies.iter().map(|body| message(EXCHANGE, "pay.success", body)).collect();
+        let outcomes = self.publisher.publish(messages).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "{outcomes:?}");
+    }
+
+    pub fn consumer(&self) -> Consumer {
+        Consumer::new(self.broker.clone(), self.queue.clone(), self.retry.clone())
+    }
+
+    /// Takes one message out of a queue, by its id.
+    pub async fn take(&self, queue: &str) -> Option<lapin::message::BasicGetMessage> {
+        let connection = self.broker.connect().await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let message = channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap();
+        if let Some(message) = &message {
+            message.acker.ack(BasicAckOptions::default()).await.unwrap();
+        }
+        messaging::close(&connection).await;
+        message
+    }
+
+    /// Waits for a message in a queue and takes it.
+    pub async fn take_soon(&self, queue: &str) -> lapin::message::BasicGetMessage {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(message) = self.take(queue).await {
+                return message;
+            }
+            assert!(Instant::now() < deadline, "nothing came into {queue}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub fn amqp_url(&self) -> &str {
+        self.vhost.amqp_url()
+    }
+}
+
+pub fn message(exchange: &str, routing_key: &str, body: &str) -> Message {
+    Message {
+        exchange: exchange.to_owned(),
+        routing_key: routing_key.to_owned(),
+        message_id: body.to_owned(),
+        kind: "pay.success".to_owned(),
+        content_type: "text/plain".to_owned(),
+        timestamp: None,
+        headers: BTreeMap::from([("traceparent".to_owned(), "00-1-2-01".to_owned())]),
+        body: body.to_owned().into(),
+    }
+}
+
+/// Does with a message what its body says: `poison…` is dead-lettered, `later…` retried, `reject…` rejected with its whole
+/// batch; anything else is done.
+#[derive(Clone, Default)]
+pub struct Obedient(Arc<State>);
+
+#[derive(Default)]
+pub struct State {
+    /// The bodies of committed messages, in their order, with the number of attempts before.
+    pub done: Mutex<Vec<(String, u32)>>,
+    /// Body, reason and detail of what was parked.
+    pub parked: Mutex<Vec<(String, String, String)>>,
+    /// While set, everything is away.
+    pub outage: AtomicBool,
+    pub batches: AtomicUsize,
+    pub largest_batch: AtomicUsize,
+}
+
+impl std::ops::Deref for Obedient {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl Obedient {
+    pub fn done_count(&self) -> usize {
+        self.done.lock().unwrap().len()
+    }
+
+    pub fn parked_count(&self) -> usize {
+        self.parked.lock().unwrap().len()
+    }
+
+    /// The bodies done, sorted.
+    pub fn sorted(&self) -> Vec<String> {
+        let mut bodies: Vec<_> = self.done.lock().unwrap().iter().map(|(body, _)| body.clone()).collect();
+        bodies.sort();
+        bodies
+    }
+}
+
+impl Handler for Obedient {
+    async fn handle(&self, batch: &[Delivery]) -> Result<Vec<Verdict>, HandlerError> {
+        if self.outage.load(Ordering::SeqCst) {
+            return Err(HandlerError::Outage("told so".to_owned()));
+        }
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        self.largest_batch.fetch_max(batch.len(), Ordering::SeqCst);
+        let body = |delivery: &Delivery| String::from_utf8(delivery.body.to_vec()).unwrap();
+        if batch.iter().any(|delivery| body(delivery).starts_with("reject")) {
+            return Err(HandlerError::Rejected("told so".to_owned()));
+        }
+        let verdicts = batch.iter().map(|delivery| {
+            let (reason, detail) = ("told".to_owned(), format!("attempt {}", delivery.attempts));
+            match body(delivery) {
+                text if text.starts_with("poison") => Verdict::DeadLetter { reason, detail },
+                text if text.starts_with("later") => Verdict::Retry { reason, detail },
+                text => {
+                    self.done.lock().unwrap().push((text, delivery.attempts));
+                    Verdict::Done
+                }
+            }
+        });
+        Ok(verdicts.collect())
+    }
+
+    async fn park(&self, parked: &Parked<'_>) -> Result<(), HandlerError> {
+        let body = String::from_utf8(parked.delivery.body.to_vec()).unwrap();
+        self.parked.lock().unwrap().push((body, parked.reason.to_owned(), parked.detail.to_owned()));
+        Ok(())
+    }
+
+    async fn ready(&self) -> bool {
+        !self.outage.load(Ordering::SeqCst)
+    }
+}
+
+/// A consumer in the background.
+pub struct Running {
+    pub cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub fn start(consumer: Consumer, handler: impl Handler) -> Self {
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(consumer.run(handler, cancel.clone()));
+        Self { cancel, task }
+    }
+
+    /// Drains it.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        tokio::time::timeout(DEADLINE, self.task).await.expect("the consumer drains in time").unwrap();
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}{number:04}")).collect()
+}
