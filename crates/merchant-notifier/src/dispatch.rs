@@ -170,7 +170,7 @@ impl Dispatcher {
 /// Sends one claimed notification and records the attempt. False if it failed.
 async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) -> bool {
     if !claimed.may_start(Instant::now()) {
-        tracing::warn!(notification_id = %claimed.notification_id, "too little of the lease is left to start an attempt");
+        release(&database, &claimed).await;
         return true;
     }
     let attempt = sender.attempt(&claimed).await;
@@ -179,6 +179,14 @@ async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) -> b
     counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if recorded { "yes" } else { "no" })
         .increment(1);
     attempt.next == Next::Delivered
+}
+
+/// Gives a lease back of which too little is left to start an attempt.
+async fn release(database: &Database, claimed: &Claimed) {
+    let released = async { leases::release(&database.client().await?, std::slice::from_ref(claimed)).await };
+    if let Err(error) = released.await {
+        tracing::debug!(%error, "a lease was not released; it ends by itself");
+    }
 }
 
 /// Records until it works or the lease is over: an attempt that is not recorded will be made again.

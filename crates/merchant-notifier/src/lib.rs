@@ -23,10 +23,13 @@
 //! | `gone`: the pay order's own address answered 410 | it is retried by hand |
 
 pub mod admin;
+mod config;
 pub mod dispatch;
 mod endpoint;
 mod ladder;
 pub mod maintenance;
+pub mod receive;
+mod run;
 pub mod secrets;
 pub mod ssrf;
 pub mod store;
@@ -35,5 +38,7 @@ mod test_events;
 mod text;
 mod webhook;
 
+pub use config::Config;
 pub use endpoint::{Ack, Change, Endpoint, EndpointChange, UnknownAck};
 pub use ladder::{DEFAULT_LADDER, InvalidLadder, Ladder, MAX_RETRY_AFTER, retry_after};
+pub use run::{Service, run};

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admin;
 mod merchant;
+mod service;
 mod store;
 mod support;
 mod webhooks;

@@ -1,0 +1,141 @@
+//! What the notifier is told by its environment.
+
+use std::fmt;
+use std::str::FromStr;
+
+use events::MerchantId;
+use ipnet::IpNet;
+use messaging::RetryDelays;
+use service::config::{Common, Ports};
+use service::{Loader, MasterKey};
+
+use crate::Ladder;
+
+const PORTS: Ports = Ports { http: None, admin: 9082 };
+
+/// The configuration of the notifier.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What all services have.
+    pub common: Common,
+    /// Encrypts the signing secrets: `PAYRELAY_MASTER_KEY`.
+    pub master_key: MasterKey,
+    /// The delays of the retry queues: `PAYRELAY_RETRY_DELAYS`.
+    pub retry_delays: RetryDelays,
+    /// Whose the bare order numbers are: `PAYRELAY_DEFAULT_MERCHANT_ID`.
+    pub default_merchant: Option<MerchantId>,
+    /// Private networks that webhooks may be sent to: `PAYRELAY_ALLOWED_WEBHOOK_CIDRS`, divided by commas.
+    pub allowed_networks: Vec<IpNet>,
+    /// The delays between attempts, unless an endpoint has its own: `PAYRELAY_NOTIFY_LADDER`.
+    pub ladder: Ladder,
+    /// Attempts at a time: `PAYRELAY_NOTIFY_WORKERS`.
+    pub workers: u32,
+    /// Attempts at a time for one endpoint: `PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT`.
+    pub workers_per_endpoint: u32,
+    /// How long handled events, attempts and the bodies of delivered notifications are kept: `PAYRELAY_RETENTION_DAYS`.
+    pub retention_days: u16,
+}
+
+impl AsRef<Common> for Config {
+    fn as_ref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl Config {
+    /// Reads every variable; errors are collected in the loader.
+    pub fn load(loader: &mut Loader) -> Self {
+        let config = Self {
+            common: Common::load(loader, PORTS),
+            master_key: loader.master_key("PAYRELAY_MASTER_KEY"),
+            retry_delays: loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default()),
+            default_merchant: loader.optional("PAYRELAY_DEFAULT_MERCHANT_ID", "m1"),
+            allowed_networks: loader.parse("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::default()).0,
+            ladder: loader.parse("PAYRELAY_NOTIFY_LADDER", Ladder::default()),
+            workers: loader.parse("PAYRELAY_NOTIFY_WORKERS", 256),
+            workers_per_endpoint: loader.parse("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", 8),
+            retention_days: loader.parse("PAYRELAY_RETENTION_DAYS", 30),
+        };
+        config.check_bounds(loader);
+        config
+    }
+
+    fn check_bounds(&self, loader: &mut Loader) {
+        let bounds = [
+            ("PAYRELAY_NOTIFY_WORKERS", self.workers, 1..=4096),
+            ("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", self.workers_per_endpoint, 1..=self.workers.max(1)),
+            ("PAYRELAY_RETENTION_DAYS", self.retention_days.into(), 7..=3650),
+        ];
+        for (name, value, bounds) in bounds {
+            if !bounds.contains(&value) {
+                loader.reject(name, format!("{value} is out of bounds"), format!("set it to {bounds:?}"));
+            }
+        }
+    }
+}
+
+/// Networks as one variable holds them.
+#[derive(Default)]
+struct Networks(Vec<IpNet>);
+
+impl FromStr for Networks {
+    type Err = ipnet::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(',').map(|network| network.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("10.1.0.0/16,fd00::/8")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::DEFAULT_LADDER;
+
+    fn load(variables: &[(&str, &str)]) -> (Config, Result<(), service::ConfigErrors>) {
+        let required = [
+            ("PAYRELAY_DATABASE_URL", "postgres://u@h/d"),
+            ("PAYRELAY_AMQP_URL", "amqp://h"),
+            ("PAYRELAY_ADMIN_TOKEN", "token"),
+            ("PAYRELAY_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ];
+        let variables = required.iter().chain(variables);
+        let variables: BTreeMap<_, _> =
+            variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut loader = Loader::from_map(variables);
+        let config = Config::load(&mut loader);
+        (config, loader.finish())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let (config, result) = load(&[]);
+        result.unwrap();
+        assert_eq!(config.common.admin_addr.port(), 9082);
+        assert_eq!(config.ladder, DEFAULT_LADDER.parse().unwrap());
+        assert!(config.allowed_networks.is_empty());
+        assert_eq!(config.retention_days, 30);
+    }
+
+    #[test]
+    fn every_error_is_told_at_once() {
+        let (_, result) = load(&[
+            ("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", "127.0.0.1"),
+            ("PAYRELAY_NOTIFY_LADDER", "soon"),
+            ("PAYRELAY_NOTIFY_WORKERS", "0"),
+            ("PAYRELAY_RETENTION_DAYS", "6"),
+            ("PAYRELAY_DEFAULT_MERCHANT_ID", "a b"),
+        ]);
+        let errors = result.unwrap_err().to_string();
+        for name in ["CIDRS", "LADDER", "WORKERS", "RETENTION", "DEFAULT_MERCHANT"] {
+            assert!(errors.contains(name), "{errors}");
+        }
+    }
+}

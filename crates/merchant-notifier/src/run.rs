@@ -1,0 +1,173 @@
+//! Starting the service and stopping it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use events::EventType;
+use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus};
+use service::admin::{AdminOptions, Readiness};
+use service::{Shutdown, http, tls};
+use storage::Database;
+use storage::partitions::Maintainer;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::dispatch::{Dispatcher, Limits, Sender};
+use crate::receive::Receiver;
+use crate::secrets::Vault;
+use crate::ssrf::TargetPolicy;
+use crate::store::{self, endpoints, retention};
+use crate::{Config, maintenance};
+
+/// What the service calls itself to the database and the broker.
+const NAME: &str = "merchant-notifier";
+/// The consumer's name in those of its queues.
+const CONSUMER: &str = "merchant";
+/// For four consumers, the dispatcher, and the attempts that end at the same time.
+const MAX_CONNECTIONS: usize = 24;
+
+/// A notifier that has bound its port and migrated its schema, and takes no work yet.
+#[derive(Debug)]
+pub struct Service {
+    /// Where the admin HTTP listens.
+    pub admin_addr: SocketAddr,
+    admin: TcpListener,
+    database: Database,
+    broker: Broker,
+    policy: Arc<TargetPolicy>,
+    vault: Vault,
+    maintainer: Maintainer,
+    wake: Arc<Notify>,
+    config: Config,
+}
+
+/// Starts the notifier and runs it.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    Service::start(config).await?.run(shutdown).await
+}
+
+impl Service {
+    /// Binds the admin port (port 0: any free one), migrates the schema `notify` and creates its partitions.
+    ///
+    /// # Errors
+    /// When the port is taken, a URL is wrong, the database is away, or its secrets are under another master key.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        tls::install();
+        let admin = http::bind(config.common.admin_addr).await?;
+        let broker = Broker::new(config.common.amqp_url.expose(), NAME)?;
+        let database = Database::connect(config.common.database_url.expose(), NAME, MAX_CONNECTIONS)?;
+        store::migrate(&database).await?;
+        let maintainer = Maintainer::new(database.clone(), retention::partitioned(config.retention_days));
+        maintainer.maintain(OffsetDateTime::now_utc()).await?;
+        let vault = Vault::new(&config.master_key);
+        check_master_key(&database, &vault).await?;
+        Ok(Self {
+            admin_addr: admin.local_addr()?,
+            admin,
+            broker,
+            database,
+            policy: Arc::new(TargetPolicy::new(config.allowed_networks.clone())),
+            vault,
+            maintainer,
+            wake: Arc::new(Notify::new()),
+            config,
+        })
+    }
+
+    /// Takes work until `shutdown`: softly it takes nothing new, finishes what it has, and acknowledges it. An attempt that
+    /// the hard end cuts off is made again when its lease is over.
+    ///
+    /// # Errors
+    /// When the listener fails or a part panics.
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let cancel = &shutdown.soft;
+        let consumers = self.consumers();
+        let options = AdminOptions {
+            readiness: self.readiness(cancel, consumers.iter().map(Consumer::status).collect()),
+            token: self.config.common.admin_token.clone(),
+            routes: admin::routes(Admin {
+                database: self.database.clone(),
+                policy: Arc::clone(&self.policy),
+                vault: self.vault.clone(),
+                wake: Arc::clone(&self.wake),
+            }),
+        };
+        let dispatcher = self.dispatcher()?;
+        // The admin listener goes on to answer while the others drain.
+        let drained = CancellationToken::new();
+        let admin = tokio::spawn(http::serve(self.admin, service::admin::router(options), drained.clone()));
+
+        let mut work = JoinSet::new();
+        for consumer in consumers {
+            let default_merchant = self.config.default_merchant.clone();
+            let receiver = Receiver::new(self.database.clone(), default_merchant, Arc::clone(&self.wake));
+            let cancel = cancel.clone();
+            work.spawn(async move { consumer.run(receiver, cancel).await });
+        }
+        let stop = cancel.clone();
+        work.spawn(async move { dispatcher.run(&stop).await });
+        let (stop, days) = (cancel.clone(), self.config.retention_days);
+        work.spawn(async move {
+            let maintenance = maintenance::run(&self.database, days, &self.wake, &stop);
+            tokio::join!(self.maintainer.run(&stop), maintenance);
+        });
+        tracing::info!(admin = %self.admin_addr, "merchant notifier runs");
+
+        let worked = shutdown.until_hard(finish(work)).await;
+        drained.cancel();
+        worked.unwrap_or(Ok(()))?;
+        if let Some(stopped) = shutdown.until_hard(admin).await {
+            stopped.context("the admin listener panicked")??;
+        }
+        Ok(())
+    }
+
+    /// One consumer for each queue of the service.
+    fn consumers(&self) -> Vec<Consumer> {
+        let queues = EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str()));
+        let delays = &self.config.retry_delays;
+        queues.into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
+    }
+
+    fn dispatcher(&self) -> anyhow::Result<Dispatcher> {
+        let config = &self.config;
+        let sender = Sender::new(Arc::clone(&self.policy), self.vault.clone(), config.ladder.clone())?;
+        let limits = Limits { workers: config.workers, per_endpoint: config.workers_per_endpoint };
+        Ok(Dispatcher::new(self.database.clone(), sender, limits, Arc::clone(&self.wake)))
+    }
+
+    /// Ready when the database answers and every consumer is subscribed.
+    fn readiness(&self, draining: &CancellationToken, consumers: Vec<ConsumerStatus>) -> Readiness {
+        let database = self.database.clone();
+        Readiness::new(draining.clone())
+            .check("postgres", move || {
+                let database = database.clone();
+                async move { database.ping().await }
+            })
+            .check("rabbitmq", move || {
+                let consuming = consumers.iter().all(ConsumerStatus::is_subscribed);
+                async move { if consuming { Ok(()) } else { Err("not every queue is consumed") } }
+            })
+    }
+}
+
+async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {
+    while let Some(ended) = work.join_next().await {
+        ended.context("a part of the service panicked")?;
+    }
+    Ok(())
+}
+
+/// Under a wrong key every attempt would fail, and climb its ladder in vain.
+async fn check_master_key(database: &Database, vault: &Vault) -> anyhow::Result<()> {
+    let client = database.client().await?;
+    if let Some((merchant_id, sealed)) = endpoints::any_secret(&client).await? {
+        vault.open(&merchant_id, &sealed).context("PAYRELAY_MASTER_KEY is not the one of this database")?;
+    }
+    Ok(())
+}

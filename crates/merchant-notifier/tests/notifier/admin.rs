@@ -1,0 +1,145 @@
+//! The admin routes over HTTP.
+
+use std::sync::Arc;
+
+use merchant_notifier::admin::{Admin, routes};
+use merchant_notifier::secrets::Vault;
+use merchant_notifier::ssrf::TargetPolicy;
+use reqwest::Method;
+use serde_json::{Value, json};
+use service::admin::{AdminOptions, Readiness};
+use service::{MasterKey, http};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{TestDatabase, event};
+
+const TOKEN: &str = "token";
+
+struct Client {
+    base: String,
+    http: reqwest::Client,
+    // Keeps the database until the test is over.
+    db: TestDatabase,
+}
+
+impl Client {
+    async fn start() -> Self {
+        service::tls::install();
+        let db = TestDatabase::create().await;
+        let admin = routes(Admin {
+            database: db.database.clone(),
+            policy: Arc::new(TargetPolicy::default()),
+            vault: Vault::new(&MasterKey::default()),
+            wake: Arc::new(Notify::new()),
+        });
+        let cancel = CancellationToken::new();
+        let readiness = Readiness::new(cancel.clone());
+        let router = service::admin::router(AdminOptions { readiness, token: TOKEN.into(), routes: admin });
+        let listener = http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(http::serve(listener, router, cancel));
+        Self { base, http: reqwest::Client::new(), db }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn put(&self, merchant: &str, body: Value) -> (u16, Value) {
+        self.send(Method::PUT, &format!("/admin/endpoints/{merchant}"), Some(body)).await
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_put_seen_and_its_secret_told_once() {
+    let client = Client::start().await;
+    let full = json!({ "url": "https://merchant.example/n", "ack": "success", "ladder": ["1s", "3m"] });
+    let (status, made) = client.put("m1", full).await;
+    assert_eq!(status, 200);
+    let secret: webhooks::Secret = made["secret"].as_str().unwrap().parse().unwrap();
+    assert!(secret.expose().starts_with("whsec_"));
+    let stored: Vec<u8> = client.db.value("SELECT secret FROM notify.endpoints").await;
+    assert!(!stored.windows(8).any(|part| secret.expose().as_bytes().windows(8).any(|known| known == part)));
+
+    let (status, again) = client.put("m1", json!({})).await;
+    assert_eq!((status, &again["secret"]), (200, &Value::Null));
+    let (_, shown) = client.get("/admin/endpoints/m1").await;
+    for field in ["merchant_id", "url", "enabled", "ack", "ladder"] {
+        assert_eq!((&again[field], &shown[field]), (&made[field], &made[field]), "{field}");
+    }
+    assert_eq!(made["ladder"], json!(["1s", "180s"]));
+    let (_, disabled) = client.put("m1", json!({ "enabled": false, "url": null })).await;
+    assert_eq!((&disabled["enabled"], &disabled["url"]), (&json!(false), &Value::Null));
+    assert_eq!(client.get("/admin/endpoints").await.1.as_array().unwrap().len(), 1);
+    assert_eq!(client.get("/admin/endpoints/m2").await.0, 404);
+}
+
+#[tokio::test]
+async fn bad_input_is_a_problem_with_a_code() {
+    let client = Client::start().await;
+    for (body, code) in [
+        (json!({ "url": "https://127.0.0.1/" }), "forbidden_target"),
+        (json!({ "url": "http://merchant.example/" }), "forbidden_target"),
+        (json!({ "url": "nowhere" }), "invalid"),
+        (json!({ "url": format!("https://merchant.example/{}", "x".repeat(2048)) }), "invalid"),
+        (json!({ "ladder": ["soon"] }), "invalid"),
+        (json!({ "ladder": [] }), "invalid"),
+        (json!({ "ack": "ok" }), "invalid"),
+        (json!({ "ulr": "https://merchant.example/" }), "invalid"),
+    ] {
+        let (status, problem) = client.put("m1", body.clone()).await;
+        assert_eq!((status, problem["code"].as_str()), (422, Some(code)), "{body}");
+    }
+    assert_eq!(client.put("a b", json!({})).await.0, 400);
+    for (path, status) in [
+        ("/admin/notifications?status=LOST", 422),
+        ("/admin/notifications?limit=0", 422),
+        ("/admin/parked?limit=1001", 422),
+        ("/admin/parked?limit=many", 400),
+        ("/admin/audit?from=yesterday", 400),
+        ("/admin/audit?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", 422),
+        ("/admin/trace/a%2Fb", 400),
+    ] {
+        assert_eq!(client.get(path).await.0, status, "{path}");
+    }
+    let open = reqwest::get(format!("{}/admin/endpoints", client.base)).await.unwrap();
+    assert_eq!(open.status(), 401);
+}
+
+#[tokio::test]
+async fn what_waits_for_an_address_goes_on_when_it_is_put() {
+    let client = Client::start().await;
+    client.put("m1", json!({})).await;
+    client.db.notify(&[event("m1", "10001")]).await;
+    let (_, parked) = client.get("/admin/notifications?merchant_id=m1&status=PARKED&limit=10").await;
+    assert_eq!((&parked[0]["reason"], &parked[0]["order_no"]), (&json!("no_endpoint"), &json!("10001")));
+    client.put("m1", json!({ "url": "https://merchant.example/n" })).await;
+    let (_, pending) = client.get("/admin/notifications?status=PENDING").await;
+    assert_eq!(pending[0]["notification_id"], parked[0]["notification_id"]);
+    assert!(pending[0]["next_attempt_at"].is_string());
+}
+
+#[tokio::test]
+async fn audit_and_trace_are_told_in_the_shapes_that_all_services_share() {
+    let client = Client::start().await;
+    client.put("m1", json!({})).await;
+    client.db.notify(&[event("m1", "10001")]).await;
+    let (status, audit) = client.get("/admin/audit").await;
+    let report: events::audit::Report = serde_json::from_value(audit).unwrap();
+    assert_eq!((status, report.count(events::audit::Stage::Parked)), (200, 1));
+    let (_, trace) = client.get("/admin/trace/10001").await;
+    let trace: events::trace::Trace = serde_json::from_value(trace).unwrap();
+    let steps: Vec<_> = trace.steps.iter().map(|step| step.step.as_str()).collect();
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    assert_eq!(client.get("/admin/parked").await, (200, json!([])));
+}
