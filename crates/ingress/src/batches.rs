@@ -1,5 +1,6 @@
 //! Writing a micro-batch: all together, or, if the database refuses that, each item alone.
 
+use events::PayOrderNo;
 use storage::Error;
 use thiserror::Error;
 
@@ -9,28 +10,30 @@ use thiserror::Error;
 pub(crate) struct NotPersisted;
 
 /// Writes `items` by one call of `write`, which answers each of them in their order. If the database refuses the statement, one
-/// bad item may be the cause: then each is written by a call of its own, so that only the bad one fails.
+/// bad item may be the cause: then each is written by a call of its own, so that only the bad one fails. `number_of` names an
+/// item in the log by its pay order.
 pub(crate) async fn together_or_alone<'a, I, O, F>(
     items: &'a [I],
+    number_of: impl Fn(&I) -> &PayOrderNo,
     write: impl Fn(&'a [I]) -> F,
 ) -> Vec<Result<O, NotPersisted>>
 where
     F: Future<Output = Result<Vec<O>, Error>>,
 {
-    let error = match write(items).await {
+    match write(items).await {
         Ok(answers) => return answers.into_iter().map(Ok).collect(),
-        Err(error) => error,
-    };
-    if !matches!(error, Error::Rejected(_)) || items.len() == 1 {
-        tracing::error!(%error, items = items.len(), "a batch was not written");
-        return items.iter().map(|_| Err(NotPersisted)).collect();
+        Err(Error::Rejected(_)) => {}
+        Err(error) => {
+            tracing::error!(%error, items = items.len(), "a batch was not written");
+            return items.iter().map(|_| Err(NotPersisted)).collect();
+        }
     }
     let mut answers = Vec::with_capacity(items.len());
     for item in items {
         match write(std::slice::from_ref(item)).await {
             Ok(answer) => answers.extend(answer.into_iter().map(Ok)),
             Err(error) => {
-                tracing::error!(%error, "an item was not written");
+                tracing::error!(%error, pay_order_no = %number_of(item), "the database refuses to write this");
                 answers.push(Err(NotPersisted));
             }
         }

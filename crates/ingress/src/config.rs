@@ -11,6 +11,8 @@ use service::{Common, Loader};
 const PORTS: Ports = Ports { http: Some(8080), admin: 9080 };
 /// Less than a week, and a long weekend could drop what is still to be looked into.
 const MIN_RETENTION_DAYS: u16 = 7;
+/// A week: an order that is closed must make room for another one some day.
+const MAX_GRACE_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// One connection to the database each.
 const MAX_SHARDS: i16 = 16;
 
@@ -46,7 +48,12 @@ impl Config {
         Self {
             channels: channels(loader),
             retry_delays: loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default()),
-            close_grace: Duration::from_secs(loader.parse("PAYRELAY_CLOSE_GRACE_SECONDS", 900)),
+            close_grace: Duration::from_secs(bounded(
+                loader,
+                "PAYRELAY_CLOSE_GRACE_SECONDS",
+                900,
+                (0, MAX_GRACE_SECONDS),
+            )),
             retention_days: bounded(loader, "PAYRELAY_RETENTION_DAYS", 30, (MIN_RETENTION_DAYS, 3650)),
             outbox_shards: bounded(loader, "PAYRELAY_OUTBOX_SHARDS", 1, (1, MAX_SHARDS)),
             database_connections: bounded(loader, "PAYRELAY_DATABASE_CONNECTIONS", 16, (4, 1000)),

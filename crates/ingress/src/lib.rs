@@ -33,3 +33,4 @@ mod trace_context;
 
 pub use config::Config;
 pub use run::{Service, run};
+pub use store::migrate;

@@ -25,7 +25,7 @@ mod migrations {
 }
 
 /// Brings the schema `pay` to the newest migration.
-pub(crate) async fn migrate(database: &Database) -> Result<(), Error> {
+pub async fn migrate(database: &Database) -> Result<(), Error> {
     database.migrate("pay", migrations::migrations::runner()).await
 }
 

@@ -29,7 +29,10 @@ impl FactWriter {
     pub(crate) fn spawn(database: Database, signals: Arc<Signals>) -> Self {
         let batcher = Batcher::spawn(&BatcherOptions::new("facts"), move |jobs: Vec<Job>| {
             let (database, signals) = (database.clone(), Arc::clone(&signals));
-            async move { together_or_alone(&jobs, |jobs| write(&database, &signals, jobs)).await }
+            async move {
+                together_or_alone(&jobs, |job| &job.pay_order_no, |jobs| write(&database, &signals, jobs))
+                    .await
+            }
         });
         Self { batcher }
     }
@@ -39,8 +42,7 @@ impl FactWriter {
         let pay_order_no = job.pay_order_no.clone();
         let trace_id = job.trace.parent.trace_id();
         let why = match timeout(ANSWER_TIMEOUT, self.batcher.submit(job)).await {
-            Ok(Ok(Ok(outcome))) => return Ok(outcome),
-            Ok(Ok(Err(NotPersisted))) => "its batch failed".to_owned(),
+            Ok(Ok(outcome)) => return outcome,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
         };

@@ -38,7 +38,9 @@ impl PayOrderWriter {
     pub(crate) fn spawn(database: Database) -> Self {
         let batcher = Batcher::spawn(&BatcherOptions::new("pay_orders"), move |new: Vec<StoredPayOrder>| {
             let database = database.clone();
-            async move { together_or_alone(&new, |new| write(&database, new)).await }
+            async move {
+                together_or_alone(&new, |new| &new.order.pay_order_no, |new| write(&database, new)).await
+            }
         });
         Self { batcher }
     }

@@ -1,0 +1,214 @@
+//! What channels send, and what they are answered.
+
+use channels::standard::{Kind, sign};
+use events::{Currency, EventType, Money, PayOrderNo, Purpose};
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use storage::Database;
+use time::OffsetDateTime;
+
+use crate::support::{World, event, new_pay_order, notice, paid, refunded, signed, take};
+
+#[tokio::test]
+async fn a_success_is_committed_told_once_and_acknowledged_again() {
+    let world = World::create();
+    let ingress = world.ingress(&[]).await;
+    let number = ingress.pay_order("10001").await;
+    let sent = signed(&paid(&number));
+    assert_eq!(ingress.send("gateway_main", &sent).await, (StatusCode::NO_CONTENT, Value::Null));
+    let found = ingress.show(&number).await;
+    assert_eq!((&found["status"], &found["version"]), (&json!("TRADE_SUCCESS"), &json!(2)));
+    assert_eq!(found["channel_trade_no"], json!(format!("T-{number}")));
+    assert!(found["paid_at"].is_string());
+    assert_eq!(ingress.send("gateway_main", &sent).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(ingress.show(&number).await, found);
+
+    let message = take(world.vhost.amqp_url(), "trade.pay.success.queue", 1).await.remove(0);
+    let told = event(&message);
+    assert_eq!(told.event_type, EventType::Success);
+    assert_eq!((told.order.pay_order_no, told.order.version), (number.clone(), 2));
+    assert_eq!((told.order.purpose, told.order.attach.as_deref()), (Purpose::Order, Some("a=1")));
+    let properties = &message.properties;
+    assert_eq!(properties.message_id().as_ref().unwrap().as_str(), told.event_id.to_string());
+    assert_eq!(properties.kind().as_ref().unwrap().as_str(), "pay.success");
+    assert_eq!(*properties.delivery_mode(), Some(2));
+    let headers = properties.headers().as_ref().unwrap().inner();
+    let header = |name: &str| headers[name].as_long_string().unwrap().to_string();
+    assert_eq!(
+        (header("cloudEvents_specversion"), header("cloudEvents_type")),
+        ("1.0".into(), "pay.success".into())
+    );
+    assert_eq!(
+        (header("cloudEvents_subject"), header("cloudEvents_source")),
+        (number.to_string(), events::SOURCE.into())
+    );
+    assert!(header("traceparent").starts_with("00-"), "{}", header("traceparent"));
+    let also = take(world.vhost.amqp_url(), "merchant.pay.success.queue", 1).await.remove(0);
+    assert_eq!(event(&also).event_id, told.event_id);
+}
+
+#[tokio::test]
+async fn the_trace_of_the_callback_goes_on_and_credentials_are_not_kept() {
+    let world = World::create();
+    let ingress = world.ingress(&[]).await;
+    let number = ingress.pay_order("10001").await;
+    let sent = signed(&paid(&number));
+    let mut request =
+        ingress.http.post(format!("{}/v1/callbacks/gateway_main", ingress.url)).body(sent.body.clone());
+    for (name, value) in sent.headers() {
+        request = request.header(name, value);
+    }
+    let trace_id = "0af7651916cd43dd8448eb211c80319c";
+    let request = request.header("traceparent", format!("00-{trace_id}-b7ad6b7169203331-01"));
+    let request = request.header("tracestate", "vendor=1").bearer_auth("hunter2").header("cookie", "hunter2");
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+
+    let message = take(world.vhost.amqp_url(), "trade.pay.success.queue", 1).await.remove(0);
+    let headers = message.properties.headers().as_ref().unwrap().inner();
+    assert!(headers["traceparent"].as_long_string().unwrap().to_string().contains(trace_id));
+    assert_eq!(headers["tracestate"].as_long_string().unwrap().to_string(), "vendor=1");
+
+    let database = Database::connect(world.database.url(), "test", 1).unwrap();
+    let client = database.client().await.unwrap();
+    let row = client.query_one("SELECT headers, body, dedupe_id FROM pay.callbacks", &[]).await.unwrap();
+    let kept: Value = row.get("headers");
+    assert_eq!(kept["webhook-id"], json!(sent.webhook_id));
+    assert!(!kept.to_string().contains("hunter2"), "{kept}");
+    assert_eq!(row.get::<_, &[u8]>("body"), sent.body.as_bytes());
+    assert_eq!(row.get::<_, &str>("dedupe_id"), sent.webhook_id);
+}
+
+#[tokio::test]
+async fn a_refund_may_come_before_its_success() {
+    let world = World::create();
+    let ingress = world.ingress(&[]).await;
+    let number = ingress.pay_order("10001").await;
+    for notice in [refunded(&number, 500), paid(&number), refunded(&number, 300), refunded(&number, 1999)] {
+        assert_eq!(ingress.callback(&notice).await, StatusCode::NO_CONTENT);
+    }
+    let found = ingress.show(&number).await;
+    assert_eq!((&found["status"], &found["refunded_minor"]), (&json!("TRADE_REFUNDED"), &json!(1999)));
+    let refunds = take(world.vhost.amqp_url(), "trade.pay.refunded.queue", 2).await;
+    let told: Vec<_> =
+        refunds.iter().map(event).map(|told| (told.order.version, told.order.refunded_minor)).collect();
+    assert_eq!(told, [(3, 500), (4, 1999)]);
+    let success = event(&take(world.vhost.amqp_url(), "trade.pay.success.queue", 1).await[0]);
+    assert_eq!((success.order.version, success.order.refunded_minor), (2, 0));
+}
+
+#[tokio::test]
+async fn facts_of_many_pay_orders_at_once_each_get_their_own_answer() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    let numbers = join_all((0..30).map(|order| {
+        let order_no = order.to_string();
+        let ingress = &ingress;
+        async move { ingress.pay_order(&order_no).await }
+    }))
+    .await;
+    let notices: Vec<_> =
+        numbers.iter().flat_map(|number| [paid(number), paid(number), refunded(number, 1999)]).collect();
+    let answers = join_all(notices.iter().map(|notice| ingress.callback(notice))).await;
+    assert!(answers.iter().all(|status| *status == StatusCode::NO_CONTENT), "{answers:?}");
+    for number in &numbers {
+        let found = ingress.show(number).await;
+        assert_eq!((&found["status"], &found["version"]), (&json!("TRADE_REFUNDED"), &json!(3)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_channels_is_refused_and_not_stored() {
+    let (ingress, database) = World::without_broker(&[]).await;
+    let number = ingress.pay_order("10001").await;
+    let mut forged = signed(&paid(&number));
+    forged.body = forged.body.replace("1999", "1998");
+    let (status, problem) = ingress.send("gateway_main", &forged).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNAUTHORIZED, &json!("bad_signature")));
+
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse().unwrap();
+    let unreadable =
+        sign("{\"type\":\"payment.succeeded\"}".to_owned(), "evt_1", &secret, OffsetDateTime::now_utc())
+            .unwrap();
+    assert_eq!(ingress.send("gateway_main", &unreadable).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let unknown =
+        sign("{\"type\":\"dispute.opened\"}".to_owned(), "evt_2", &secret, OffsetDateTime::now_utc())
+            .unwrap();
+    assert_eq!(ingress.send("gateway_main", &unknown).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(ingress.send("nowhere", &signed(&paid(&number))).await.0, StatusCode::NOT_FOUND);
+    let mut huge = signed(&paid(&number));
+    huge.body.push_str(&" ".repeat(64 * 1024));
+    let (status, problem) = ingress.send("gateway_main", &huge).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("body_too_large")));
+
+    let database = Database::connect(database.url(), "test", 1).unwrap();
+    let client = database.client().await.unwrap();
+    let stored: i64 = client.query_one("SELECT count(*) FROM pay.callbacks", &[]).await.unwrap().get(0);
+    assert_eq!(stored, 0);
+    assert_eq!(ingress.show(&number).await["status"], "WAIT_BUYER_PAY");
+}
+
+#[tokio::test]
+async fn contradictions_are_failures_to_the_channel_and_recorded_once() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    let (amount, account, twice, closed) = (
+        ingress.pay_order("amount").await,
+        ingress.pay_order("account").await,
+        ingress.pay_order("twice").await,
+        ingress.pay_order("closed").await,
+    );
+    let mut wrong = paid(&amount);
+    wrong.amount = Money::new(1, Currency::parse("CNY").unwrap());
+    for _ in 0..2 {
+        let (status, problem) = ingress.send("gateway_main", &signed(&wrong)).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("contradiction")));
+    }
+    assert_eq!(ingress.send("gateway_other", &signed(&paid(&account))).await.0, StatusCode::CONFLICT);
+    assert_eq!(ingress.callback(&paid(&twice)).await, StatusCode::NO_CONTENT);
+    let mut second = paid(&twice);
+    second.channel_trade_no = "another".to_owned();
+    assert_eq!(ingress.callback(&second).await, StatusCode::CONFLICT);
+    assert_eq!(ingress.callback(&notice(Kind::PaymentClosed, &closed)).await, StatusCode::NO_CONTENT);
+    assert_eq!(ingress.callback(&paid(&closed)).await, StatusCode::CONFLICT);
+    let stranger = PayOrderNo::generate();
+    let (status, problem) = ingress.send("gateway_main", &signed(&paid(&stranger))).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("unknown_pay_order")));
+
+    let listed = ingress.admin_get("/admin/contradictions").await;
+    let listed = listed["contradictions"].as_array().unwrap();
+    let known: Vec<_> = listed
+        .iter()
+        .rev()
+        .map(|row| (row["order_no"].as_str(), row["reason"].as_str().unwrap(), &row["count"]))
+        .collect();
+    assert_eq!(
+        known,
+        [
+            (Some("amount"), "amount_mismatch", &json!(2)),
+            (Some("account"), "account_mismatch", &json!(1)),
+            (Some("twice"), "second_trade", &json!(1)),
+            (Some("closed"), "success_after_close", &json!(1)),
+            (None, "unknown_pay_order", &json!(1)),
+        ]
+    );
+    assert_eq!(ingress.show(&amount).await["status"], "WAIT_BUYER_PAY");
+    assert_eq!(ingress.callback(&paid(&amount)).await, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn with_the_database_away_the_channel_is_told_to_try_again() {
+    let stack =
+        devstack::Stack::start(&devstack::StackOptions { rabbitmq: false, ..Default::default() }).unwrap();
+    let vhost = devstack::testing::Vhost::create();
+    let ingress =
+        crate::support::Ingress::start(&stack.postgres().database_url(), vhost.amqp_url(), &[]).await;
+    let number = ingress.pay_order("10001").await;
+    stack.postgres().kill().unwrap();
+    assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ingress.create(&new_pay_order("10002")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let ready = ingress.http.get(format!("{}/readyz", ingress.admin_url)).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    stack.postgres().start().unwrap();
+    let accepted = async || (ingress.callback(&paid(&number)).await == StatusCode::NO_CONTENT).then_some(());
+    crate::support::eventually("the callback is taken", accepted).await;
+    assert_eq!(take(vhost.amqp_url(), "trade.pay.success.queue", 1).await.len(), 1);
+}

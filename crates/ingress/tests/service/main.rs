@@ -1,0 +1,10 @@
+//! The ingress over HTTP and AMQP, on real servers.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
+
+mod admin;
+mod callbacks;
+mod closing;
+mod outbox;
+mod pay_orders;
+mod replicas;
+mod support;

@@ -1,0 +1,131 @@
+//! Publishing: a broker that is away, and events that no queue takes.
+
+use devstack::{Stack, StackOptions};
+use futures_util::future::join_all;
+use lapin::options::QueueBindOptions;
+use lapin::types::FieldTable;
+use messaging::{Broker, EXCHANGE};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::{Ingress, World, count, event, eventually, paid, refunded, take};
+
+#[tokio::test]
+async fn without_a_broker_callbacks_are_taken_and_later_all_is_published() {
+    let stack = Stack::start(&StackOptions::default()).unwrap();
+    stack.rabbitmq().stop().unwrap();
+    let amqp_url = stack.rabbitmq().amqp_url();
+    let ingress = Ingress::start(&stack.postgres().database_url(), &amqp_url, &[]).await;
+    let numbers = join_all((0..20).map(|order| {
+        let ingress = &ingress;
+        async move { ingress.pay_order(&order.to_string()).await }
+    }))
+    .await;
+    for number in &numbers {
+        assert_eq!(ingress.callback(&paid(number)).await, StatusCode::NO_CONTENT);
+        assert_eq!(ingress.callback(&refunded(number, 1)).await, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(ingress.pending().await, 40);
+    let ready = ingress.http.get(format!("{}/readyz", ingress.admin_url)).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK);
+    let checks: serde_json::Value = ready.json().await.unwrap();
+    assert!(checks["checks"]["rabbitmq"].as_str().unwrap().starts_with("degraded"), "{checks}");
+
+    stack.rabbitmq().start().unwrap();
+    eventually("everything is published", async || (ingress.pending().await == 0).then_some(())).await;
+    for queue in ["trade.pay.success.queue", "merchant.pay.refunded.queue"] {
+        let mut told: Vec<_> = take(&amqp_url, queue, 20)
+            .await
+            .iter()
+            .map(|message| event(message).order.pay_order_no)
+            .collect();
+        told.sort();
+        assert!(
+            told.iter().eq(&numbers.iter().cloned().collect::<std::collections::BTreeSet<_>>()),
+            "{queue}: {told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_crashes_loses_nothing() {
+    let stack = Stack::start(&StackOptions::default()).unwrap();
+    let amqp_url = stack.rabbitmq().amqp_url();
+    let ingress = Ingress::start(&stack.postgres().database_url(), &amqp_url, &[]).await;
+    let mut numbers = std::collections::BTreeSet::new();
+    for order in 0..60 {
+        let number = ingress.pay_order(&order.to_string()).await;
+        if order == 20 {
+            stack.rabbitmq().kill().unwrap();
+        }
+        if order == 40 {
+            stack.rabbitmq().start().unwrap();
+        }
+        assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::NO_CONTENT);
+        numbers.insert(number);
+    }
+    eventually("everything is published", async || (ingress.pending().await == 0).then_some(())).await;
+    let mut told = std::collections::BTreeSet::new();
+    // Whatever was in flight at the crash may be there twice.
+    while told.len() < numbers.len() {
+        told.extend(
+            take(&amqp_url, "trade.pay.success.queue", 1)
+                .await
+                .iter()
+                .map(|message| event(message).order.pay_order_no),
+        );
+    }
+    assert_eq!(told, numbers);
+}
+
+#[tokio::test]
+async fn what_no_queue_takes_stays_pending_while_others_go_on() {
+    let world = World::create();
+    let ingress = world.ingress(&[]).await;
+    let first = ingress.pay_order("first").await;
+    assert_eq!(ingress.callback(&paid(&first)).await, StatusCode::NO_CONTENT);
+    take(world.vhost.amqp_url(), "trade.pay.success.queue", 1).await;
+    let bound = async |bound: bool| {
+        let connection = Broker::new(world.vhost.amqp_url(), "test").unwrap().connect().await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        for queue in ["trade.pay.refunded.queue", "merchant.pay.refunded.queue"] {
+            let (queue, exchange, key) = (queue.into(), EXCHANGE.into(), "pay.refunded".into());
+            if bound {
+                channel
+                    .queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default())
+                    .await
+                    .unwrap();
+            } else {
+                channel.queue_unbind(queue, exchange, key, FieldTable::default()).await.unwrap();
+            }
+        }
+    };
+    bound(false).await;
+    assert_eq!(ingress.callback(&refunded(&first, 5)).await, StatusCode::NO_CONTENT);
+    let second = ingress.pay_order("second").await;
+    assert_eq!(ingress.callback(&paid(&second)).await, StatusCode::NO_CONTENT);
+    let told = event(&take(world.vhost.amqp_url(), "trade.pay.success.queue", 1).await[0]);
+    assert_eq!(told.order.pay_order_no, second);
+
+    let returned = async || {
+        let trace = ingress.admin_get("/admin/trace/first").await;
+        let steps = trace["steps"].as_array().unwrap().clone();
+        let refund = steps.into_iter().find(|step| step["detail"]["type"] == "pay.refunded").unwrap();
+        (refund["detail"]["returned"].as_i64() > Some(0)).then_some(refund)
+    };
+    let refund = eventually("the refund is returned", returned).await;
+    assert_eq!(refund["detail"]["published"], json!(false));
+    assert_eq!(ingress.pending().await, 1);
+    let gauge = async || {
+        let metrics =
+            ingress.http.request(Method::GET, format!("{}/metrics", ingress.admin_url)).send().await.unwrap();
+        metrics.text().await.unwrap().contains("payrelay_outbox_unroutable").then_some(())
+    };
+    eventually("the gauge shows", gauge).await;
+
+    bound(true).await;
+    let told = event(&take(world.vhost.amqp_url(), "trade.pay.refunded.queue", 1).await[0]);
+    assert_eq!(told.order.pay_order_no, first);
+    eventually("it is published", async || (ingress.pending().await == 0).then_some(())).await;
+    assert_eq!(count(&ingress.admin_get("/admin/audit").await, "published"), 3);
+}
