@@ -75,10 +75,6 @@ impl Service {
             token: self.config.common.admin_token.clone(),
             routes: operators::router(self.database.clone()),
         };
-        // The admin listener goes on to answer while the others drain.
-        let drained = CancellationToken::new();
-        let admin = tokio::spawn(serve(self.admin, admin::router(options), drained.clone()));
-
         let mut work = JoinSet::<io::Result<()>>::new();
         let router = http::router(self.database.clone(), self.config.order_api_token.clone());
         work.spawn(serve(self.http, router, cancel.clone()));
@@ -98,11 +94,17 @@ impl Service {
         });
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "order service runs");
 
-        let worked = shutdown.until_hard(finish(work)).await;
-        drained.cancel();
-        worked.unwrap_or(Ok(()))?;
-        shutdown.until_hard(admin).await.transpose().context("the admin listener")?;
-        Ok(())
+        // The admin listener goes on to answer while the others drain.
+        let drained = CancellationToken::new();
+        let admin = serve(self.admin, admin::router(options), drained.clone());
+        let served = async { admin.await.context("the admin listener") };
+        let worked = async {
+            let worked = finish(work).await;
+            drained.cancel();
+            worked
+        };
+        let ended = shutdown.until_hard(async { tokio::try_join!(worked, served) }).await;
+        ended.context("the grace was over before the work was")?.map(drop)
     }
 
     /// One consumer for each queue of the service.
