@@ -52,8 +52,8 @@ impl Config {
             default_merchant: loader.optional("PAYRELAY_DEFAULT_MERCHANT_ID", "m1"),
             allowed_networks: loader.parse("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::default()).0,
             ladder: loader.parse("PAYRELAY_NOTIFY_LADDER", Ladder::default()),
-            workers: loader.parse("PAYRELAY_NOTIFY_WORKERS", 256),
-            workers_per_endpoint: loader.parse("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", 8),
+            workers: loader.parse("PAYRELAY_NOTIFY_WORKERS", 512),
+            workers_per_endpoint: loader.parse("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", 32),
             retention_days: loader.parse("PAYRELAY_RETENTION_DAYS", 30),
         };
         config.check_bounds(loader);

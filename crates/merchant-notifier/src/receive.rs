@@ -7,6 +7,7 @@ use events::codec::{self, Incoming};
 use events::{EventKey, EventType, MerchantId, PayEvent};
 use messaging::{Delivery, Handler, HandlerError, Parked, Verdict, header};
 use metrics::counter;
+use service::TraceParent;
 use sha2::{Digest as _, Sha256};
 use storage::{Database, Error, Transaction};
 use time::OffsetDateTime;
@@ -80,7 +81,7 @@ impl Receiver {
                 key: event.key(),
                 notification_id: Uuid::now_v7(),
                 body,
-                traceparent: delivery.headers.get(header::TRACEPARENT).cloned(),
+                traceparent: traceparent(delivery),
                 upstream: is_upstream(delivery),
                 snapshot: event,
             })),
@@ -93,6 +94,12 @@ impl Receiver {
     async fn write(&self, events: &[&Event]) -> Result<HashSet<String>, Error> {
         self.database.transaction(|tx| Box::pin(async move { write(&tx, events).await })).await
     }
+}
+
+/// Read before it is kept, for nobody else has checked what a publisher wrote there.
+fn traceparent(delivery: &Delivery) -> Option<String> {
+    let text = delivery.headers.get(header::TRACEPARENT)?;
+    TraceParent::parse(text).ok().map(|parent| parent.to_string())
 }
 
 /// The same for the same message, though not every publisher gives a `message_id`.

@@ -167,8 +167,10 @@ async fn poison_among_good_messages_is_dead_lettered_alone() {
     replica.connect("m1", &merchant).await;
     let mut late = event("m1", "late");
     late.occurred_at += time::Duration::days(2);
+    let mut untraced = message(&event("m1", "1"));
+    untraced.headers.insert("traceparent".to_owned(), "\0".to_owned());
     let messages = vec![
-        message(&event("m1", "1")),
+        untraced,
         text("\u{1}\u{2}", codec::PROTOBUF, "undecodable"),
         message(&event("nobody", "2")),
         text("10001", codec::TEXT, "bare"),
