@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use events::{OrderNo, audit::Report, trace::Trace};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use service::Problem;
 use service::extract::{Json, Path, Query};
 use storage::Database;
@@ -77,16 +77,10 @@ struct Page {
     limit: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
-struct ParkedPage {
-    parked: Vec<Parked>,
-}
-
 async fn parked(
     State(database): State<Database>,
     Query(page): Query<Page>,
-) -> Result<Json<ParkedPage>, Failure> {
+) -> Result<Json<Vec<Parked>>, Failure> {
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let parked = parked::list(&database, limit).await?;
-    Ok(Json(ParkedPage { parked }))
+    Ok(Json(parked::list(&database, limit).await?))
 }

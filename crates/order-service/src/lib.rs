@@ -32,3 +32,4 @@ pub mod store;
 
 pub use config::Config;
 pub use run::{Service, run};
+pub use store::migrate;

@@ -76,6 +76,23 @@ async fn two_replicas_share_the_queue_and_apply_each_event_once() {
     fixture.replica.stop().await;
 }
 
+#[tokio::test]
+async fn a_row_that_the_database_rejects_fails_alone() {
+    let fixture = Fixture::with_orders(&["1", "2", "3"]).await;
+    let database = Database::connect(fixture.database.url(), "test", 1).unwrap();
+    let client = database.client().await.unwrap();
+    let poison = "ALTER TABLE orders.orders ADD CHECK (order_no <> '2' OR status = 'AWAITING_PAYMENT')";
+    client.batch_execute(poison).await.unwrap();
+
+    fixture.publish(["1", "2", "3"].map(|order_no| message(&success(order_no))).to_vec()).await;
+    fixture.replica.order_with_status("1", "PAID").await;
+    fixture.replica.order_with_status("3", "PAID").await;
+    let parked = fixture.replica.parked_once(1).await;
+    assert_eq!((&parked[0]["reason"], &parked[0]["order_no"]), (&json!("attempts_exhausted"), &json!("2")));
+    assert_eq!(fixture.replica.order("2").await["status"], "AWAITING_PAYMENT");
+    assert_eq!(fixture.replica.audited("applied").await, 2);
+}
+
 /// Commits, and never comes to the acknowledgement.
 struct DiesAfterCommit {
     handler: PayEvents,

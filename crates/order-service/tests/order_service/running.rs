@@ -124,8 +124,7 @@ impl Replica {
     }
 
     pub(crate) async fn parked(&self) -> Vec<Value> {
-        let page: Value = self.admin(Method::GET, "/admin/parked").await.json().await.unwrap();
-        page["parked"].as_array().unwrap().clone()
+        self.admin(Method::GET, "/admin/parked").await.json().await.unwrap()
     }
 
     /// What is parked once it is `count` messages.
