@@ -11,7 +11,6 @@ use axum::routing::get;
 use events::OrderNo;
 use events::trace::{Step, Trace};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use service::Problem;
 use service::extract::{Json, Path, Query};
 
@@ -53,10 +52,10 @@ impl Limit {
 async fn contradictions(
     State(app): State<Arc<App>>,
     Query(limit): Query<Limit>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Vec<store::contradictions::Listed>>, Problem> {
     let client = app.database.client().await.map_err(unavailable)?;
     let listed = store::contradictions::list(&client, limit.get()).await.map_err(unavailable)?;
-    Ok(Json(json!({ "contradictions": listed })))
+    Ok(Json(listed))
 }
 
 /// `GET /admin/trace/{order_no}`: everything that is known of an order.

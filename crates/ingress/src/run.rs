@@ -67,7 +67,7 @@ impl Service {
     /// committed while the writers end, then stops. Hard: drops what is left; nothing that was answered is lost.
     ///
     /// # Errors
-    /// When a listener fails.
+    /// When a listener fails, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let Self { database, broker, config, .. } = self;
         let signals = Arc::new(Signals::new());
@@ -105,26 +105,23 @@ impl Service {
         });
         tasks.spawn(Sweeper::new(Arc::clone(&app)).run(shutdown.soft.clone()));
         let routes = admin_router(&app, publishers, config.common.admin_token);
-        let admin = tokio::spawn(serve(self.admin, routes, background.clone()));
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "the ingress takes requests");
 
-        let work = async {
+        // The admin listener goes on to answer while the others drain.
+        let admin = serve(self.admin, routes, background.clone());
+        let administered = async { admin.await.context("the admin listener") };
+        let worked = async {
             let served = serve(self.http, app::router(Arc::clone(&app)), shutdown.soft.clone()).await;
             app.pay_orders.shutdown().await;
             app.facts.shutdown().await;
             background.cancel();
             tasks.close();
             tasks.wait().await;
-            served
+            served.context("the public listener")
         };
-        let served = shutdown.until_hard(work).await;
+        let ended = shutdown.until_hard(async { tokio::try_join!(worked, administered) }).await;
         background.cancel();
-        served.unwrap_or(Ok(())).context("the public listener")?;
-        let administered = shutdown.until_hard(admin).await;
-        administered
-            .unwrap_or(Ok(Ok(())))
-            .context("the admin listener panicked")?
-            .context("the admin listener")
+        ended.context("the grace was over before the work was")?.map(drop)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use events::{MerchantId, to_micros};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service::Problem;
 use service::extract::{Json, Path, Query};
 use time::OffsetDateTime;
@@ -74,11 +73,10 @@ pub(super) async fn put(
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(limit): Query<Limit>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Vec<MerchantView>>, Problem> {
     let client = app.database.client().await.map_err(unavailable)?;
     let merchants = merchants::list(&client, None, limit.get()).await.map_err(unavailable)?;
-    let views: Vec<_> = merchants.into_iter().map(MerchantView::from).collect();
-    Ok(Json(json!({ "merchants": views })))
+    Ok(Json(merchants.into_iter().map(MerchantView::from).collect()))
 }
 
 /// `GET /admin/merchants/{merchant_id}`
