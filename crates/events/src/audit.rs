@@ -11,7 +11,7 @@ use crate::{EventId, EventType, digest::IdSetDigest};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Ingress: committed with its transition.
+    /// Ingress: committed with its transition, not confirmed by the broker yet.
     Committed,
     /// Ingress: confirmed by the broker.
     Published,

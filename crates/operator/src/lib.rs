@@ -1,1 +1,39 @@
-//! The payrelay command: dev, demo, merchants, trace, audit.
+//! The command `payrelay`: the pipeline on a developer's machine, the demo that proves it, and what an operator asks of
+//! running services.
+//!
+//! * `cli` says what there is; every command is one file.
+//! * `dev` and `demo` run all services in this process ([`pipeline`](crate), the same code as the services' own binaries)
+//!   on the private servers of `devstack`.
+//! * All else goes through the admin HTTP of the services: this crate holds no statement and no queue name.
+
+mod admin;
+mod cli;
+mod commands;
+mod demo;
+mod dev;
+mod failure;
+mod output;
+mod pipeline;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the command line of this process and returns its exit code.
+pub fn run() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::progress(format!("payrelay: cannot start its threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli::dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::progress(format!("payrelay: {failure}"));
+            failure.exit_code()
+        }
+    }
+}

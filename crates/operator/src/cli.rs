@@ -1,0 +1,82 @@
+//! The command line of `payrelay`.
+
+use clap::{Parser, Subcommand};
+use events::OrderNo;
+
+use crate::{
+    admin::{Admin, AdminOptions},
+    commands::{
+        audit::{self, Window},
+        contradictions,
+        merchant::{self, MerchantCommand},
+        migrate, trace,
+    },
+    demo::{self, DemoOptions},
+    dev::{self, DevOptions},
+    failure::Outcome,
+};
+
+/// Carries every payment result to everybody who must know it, exactly once in effect.
+///
+/// Exit codes: 0 good, 1 findings or failure, 2 wrong usage, 3 a server cannot be reached.
+#[derive(Debug, Parser)]
+#[command(name = "payrelay", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Print JSON for machines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole pipeline in one process, on private throw-away servers or on the servers given.
+    Dev(DevOptions),
+    /// Drive payments through the whole pipeline, disturb it, and check that nothing was lost or doubled.
+    Demo(DemoOptions),
+    /// Bring the schemas of all services in `PAYRELAY_DATABASE_URL` up to date.
+    Migrate,
+    /// Add, list and show merchants.
+    #[command(subcommand)]
+    Merchant(MerchantCommand),
+    /// Show every step of one order, from the callback to the webhook attempts.
+    Trace {
+        /// The merchant's order number.
+        order_no: OrderNo,
+    },
+    /// Check that what was committed was published, applied and notified, or parked with a reason.
+    Audit(Window),
+    /// List what channels said and cannot be true.
+    #[command(subcommand)]
+    Contradictions(ContradictionsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ContradictionsCommand {
+    /// List the newest contradictions.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+}
+
+/// Runs the command that was given.
+pub(crate) async fn dispatch(cli: Cli) -> Outcome {
+    let Cli { json, admin, command } = cli;
+    let admin = || Admin::from_options(&admin);
+    match command {
+        Command::Dev(options) => dev::run(options, json).await,
+        Command::Demo(options) => demo::run(options, json).await,
+        Command::Migrate => migrate::run().await,
+        Command::Merchant(command) => merchant::run(&admin()?, command, json).await,
+        Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,
+        Command::Audit(window) => audit::run(&admin()?, &window, json).await,
+        Command::Contradictions(ContradictionsCommand::List { limit }) => {
+            contradictions::list(&admin()?, limit, json).await
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `payrelay merchant`: a merchant is known to the ingress, which takes its pay orders, and to the notifier, which
+//! calls its endpoint. Both are put by their admin HTTP; putting the same again changes nothing.
+
+use clap::{Args, Subcommand};
+use events::MerchantId;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    admin::Admin,
+    failure::{Failure, Outcome},
+    output,
+};
+
+/// What to do with merchants.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MerchantCommand {
+    /// Add a merchant, or change its name and endpoint. Prints its API key and webhook secret when they are new.
+    Add(AddMerchant),
+    /// List all merchants.
+    List,
+    /// Show one merchant.
+    Show {
+        /// Its id.
+        merchant_id: MerchantId,
+    },
+}
+
+/// A merchant to add.
+#[derive(Debug, Args)]
+pub(crate) struct AddMerchant {
+    /// Its id: 1 to 64 letters, digits, or any of -_.:@
+    pub(crate) merchant_id: MerchantId,
+    /// A name for people.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where its webhooks go, unless a pay order says otherwise.
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook_url: Option<String>,
+    /// What acknowledges a webhook: any 2xx, or a 2xx with the body `success`.
+    #[arg(long, value_parser = ["any_2xx", "success"])]
+    pub(crate) ack: Option<String>,
+}
+
+/// A merchant as the ingress and the notifier together know it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Merchant {
+    pub(crate) merchant_id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) enabled: bool,
+    pub(crate) webhook_url: Option<String>,
+    /// Given once, when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) api_key: Option<String>,
+    /// Given once, when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook_secret: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct IngressMerchant {
+    merchant_id: String,
+    name: Option<String>,
+    enabled: bool,
+    api_key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Endpoint {
+    merchant_id: String,
+    url: Option<String>,
+    secret: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(admin: &Admin, command: MerchantCommand, json: bool) -> Outcome {
+    match command {
+        MerchantCommand::Add(merchant) => show(&add(admin, &merchant).await?, json),
+        MerchantCommand::Show { merchant_id } => show(&find(admin, &merchant_id).await?, json),
+        MerchantCommand::List => list(admin, json).await,
+    }
+}
+
+/// Puts the merchant to the notifier first: an event that comes in between finds its endpoint.
+pub(crate) async fn add(admin: &Admin, merchant: &AddMerchant) -> Result<Merchant, Failure> {
+    let mut endpoint = json!({});
+    if let Some(url) = &merchant.webhook_url {
+        endpoint["url"] = json!(url);
+    }
+    if let Some(ack) = &merchant.ack {
+        endpoint["ack"] = json!(ack);
+    }
+    let id = &merchant.merchant_id;
+    let endpoint: Endpoint = admin.notifier.put(&format!("/admin/endpoints/{id}"), &endpoint).await?;
+    let name = merchant.name.as_ref().map_or_else(|| json!({}), |name| json!({ "name": name }));
+    let ingress: IngressMerchant = admin.ingress.put(&format!("/admin/merchants/{id}"), &name).await?;
+    Ok(joined(ingress, Some(endpoint)))
+}
+
+async fn find(admin: &Admin, id: &MerchantId) -> Result<Merchant, Failure> {
+    let ingress = admin.ingress.find(&format!("/admin/merchants/{id}"), &[]).await?;
+    let ingress = ingress.ok_or_else(|| {
+        Failure::Findings(format!("no merchant {id}; add it with: payrelay merchant add {id}"))
+    })?;
+    Ok(joined(ingress, admin.notifier.find(&format!("/admin/endpoints/{id}"), &[]).await?))
+}
+
+async fn list(admin: &Admin, json: bool) -> Outcome {
+    let merchants: Vec<IngressMerchant> = admin.ingress.get("/admin/merchants", &[]).await?;
+    let mut endpoints: Vec<Endpoint> = admin.notifier.get("/admin/endpoints", &[]).await?;
+    let merchants: Vec<_> = merchants
+        .into_iter()
+        .map(|merchant| {
+            let endpoint = endpoints.iter().position(|endpoint| endpoint.merchant_id == merchant.merchant_id);
+            joined(merchant, endpoint.map(|index| endpoints.swap_remove(index)))
+        })
+        .collect();
+    if json {
+        return Ok(output::json(&merchants)?);
+    }
+    let rows = merchants.into_iter().map(|merchant| {
+        let enabled = if merchant.enabled { "yes" } else { "no" };
+        let [name, url] =
+            [merchant.name, merchant.webhook_url].map(|text| text.unwrap_or_else(|| "-".to_owned()));
+        [merchant.merchant_id, name, enabled.to_owned(), url]
+    });
+    Ok(output::table(["MERCHANT", "NAME", "ENABLED", "WEBHOOK URL"], rows)?)
+}
+
+fn joined(ingress: IngressMerchant, endpoint: Option<Endpoint>) -> Merchant {
+    let (webhook_url, webhook_secret) =
+        endpoint.map_or((None, None), |endpoint| (endpoint.url, endpoint.secret));
+    Merchant {
+        merchant_id: ingress.merchant_id,
+        name: ingress.name,
+        enabled: ingress.enabled,
+        webhook_url,
+        api_key: ingress.api_key,
+        webhook_secret,
+    }
+}
+
+fn show(merchant: &Merchant, json: bool) -> Outcome {
+    if json {
+        return Ok(output::json(merchant)?);
+    }
+    let secret = |secret: &Option<String>| {
+        secret.clone().unwrap_or_else(|| "(shown once, when it was made)".to_owned())
+    };
+    let none = || "-".to_owned();
+    let rows = [
+        ["merchant".to_owned(), merchant.merchant_id.clone()],
+        ["name".to_owned(), merchant.name.clone().unwrap_or_else(none)],
+        ["enabled".to_owned(), if merchant.enabled { "yes" } else { "no" }.to_owned()],
+        ["webhook url".to_owned(), merchant.webhook_url.clone().unwrap_or_else(none)],
+        ["api key".to_owned(), secret(&merchant.api_key)],
+        ["webhook secret".to_owned(), secret(&merchant.webhook_secret)],
+    ];
+    for [name, value] in rows {
+        output::line(format!("{name:<16}{value}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The command `payrelay`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    operator::run()
+}

@@ -1,0 +1,171 @@
+//! All services in this process, configured by the same variables as their own binaries.
+
+use std::{collections::BTreeMap, env, fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use events::ChannelAccount;
+use service::{Loader, Shutdown};
+use tokio::task::JoinSet;
+use webhooks::Secret;
+
+use crate::admin::Admin;
+
+/// How long the services may take to drain.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// The channel account that is always there to play with.
+const STANDARD_ACCOUNT: &str = "standard_dev";
+
+/// What the pipeline is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) database_url: String,
+    pub(crate) amqp_url: String,
+    /// A channels file of the developer's own.
+    pub(crate) channels_file: Option<PathBuf>,
+    /// As in `PAYRELAY_RETRY_DELAYS`.
+    pub(crate) retry_delays: Option<String>,
+    /// As in `PAYRELAY_NOTIFY_LADDER`.
+    pub(crate) notify_ladder: Option<String>,
+}
+
+/// The running services and what it takes to talk to them.
+pub(crate) struct Pipeline {
+    pub(crate) ingress_url: String,
+    pub(crate) ingress_admin_url: String,
+    pub(crate) order_service_url: String,
+    pub(crate) order_service_admin_url: String,
+    pub(crate) notifier_admin_url: String,
+    pub(crate) admin_token: String,
+    pub(crate) order_api_token: String,
+    /// The account of kind `standard`, and the secret its channel signs with.
+    pub(crate) standard_account: ChannelAccount,
+    pub(crate) standard_secret: Secret,
+    shutdown: Shutdown,
+    services: JoinSet<anyhow::Result<()>>,
+}
+
+impl Pipeline {
+    /// Starts all services on free ports of loopback; they answer when this returns.
+    pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        service::telemetry::metrics();
+        service::tls::install();
+        let standard_secret = Secret::generate(rand::random());
+        let channels_file = channels_file(settings, &standard_secret)?;
+        let [admin_token, order_api_token] = [(), ()].map(|()| hex(rand::random()));
+        let mut variables = variables(settings, &admin_token, &order_api_token);
+        variables.insert("PAYRELAY_CHANNELS_FILE".to_owned(), channels_file.path().display().to_string());
+
+        let shutdown = Shutdown::new();
+        let ingress = ingress::Service::start(load(&variables, ingress::Config::load)?).await?;
+        let order_service =
+            order_service::Service::start(load(&variables, order_service::Config::load)?).await?;
+        let notifier =
+            merchant_notifier::Service::start(load(&variables, merchant_notifier::Config::load)?).await?;
+        let http = |address| format!("http://{address}");
+        let mut pipeline = Self {
+            ingress_url: http(ingress.http_addr),
+            ingress_admin_url: http(ingress.admin_addr),
+            order_service_url: http(order_service.http_addr),
+            order_service_admin_url: http(order_service.admin_addr),
+            notifier_admin_url: http(notifier.admin_addr),
+            admin_token,
+            order_api_token,
+            standard_account: ChannelAccount::parse(STANDARD_ACCOUNT)?,
+            standard_secret,
+            shutdown: shutdown.clone(),
+            services: JoinSet::new(),
+        };
+        pipeline.services.spawn(ingress.run(shutdown.clone()));
+        pipeline.services.spawn(order_service.run(shutdown.clone()));
+        pipeline.services.spawn(notifier.run(shutdown));
+        Ok(pipeline)
+    }
+
+    /// A client of the services' admin HTTP.
+    pub(crate) fn admin(&self) -> anyhow::Result<Admin> {
+        Admin::new(
+            [&self.ingress_admin_url, &self.order_service_admin_url, &self.notifier_admin_url],
+            &self.admin_token,
+        )
+    }
+
+    /// Waits until a service stops, which none does by itself but for an error.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        match self.services.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(panic)) => anyhow::Error::from(panic),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a service stopped by itself"),
+        }
+    }
+
+    /// Drains and stops all services.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.shutdown.begin(SHUTDOWN_GRACE);
+        while let Some(stopped) = self.services.join_next().await {
+            stopped??;
+        }
+        Ok(())
+    }
+}
+
+fn variables(settings: &Settings, admin_token: &str, order_api_token: &str) -> BTreeMap<String, String> {
+    let any_port = "127.0.0.1:0";
+    let fixed = [
+        ("PAYRELAY_DATABASE_URL", settings.database_url.as_str()),
+        ("PAYRELAY_AMQP_URL", &settings.amqp_url),
+        ("PAYRELAY_HTTP_ADDR", any_port),
+        ("PAYRELAY_ADMIN_ADDR", any_port),
+        ("PAYRELAY_ADMIN_TOKEN", admin_token),
+        ("PAYRELAY_ORDER_API_TOKEN", order_api_token),
+        // The merchants of a developer's machine live on it.
+        ("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", "127.0.0.0/8,::1/128"),
+    ];
+    // What a developer sets in the environment holds, but for what this process decides.
+    let inherited = env::vars().filter(|(name, _)| name.starts_with("PAYRELAY_"));
+    let mut variables: BTreeMap<_, _> = inherited.collect();
+    // A database that is kept needs the key that its secrets were encrypted with.
+    variables
+        .entry("PAYRELAY_MASTER_KEY".to_owned())
+        .or_insert_with(|| STANDARD.encode(rand::random::<[u8; 32]>()));
+    variables.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    for (name, value) in [
+        ("PAYRELAY_RETRY_DELAYS", &settings.retry_delays),
+        ("PAYRELAY_NOTIFY_LADDER", &settings.notify_ladder),
+    ] {
+        variables.extend(value.clone().map(|value| (name.to_owned(), value)));
+    }
+    variables
+}
+
+fn load<C>(variables: &BTreeMap<String, String>, load: impl FnOnce(&mut Loader) -> C) -> anyhow::Result<C> {
+    let mut loader = Loader::from_map(variables.clone());
+    let config = load(&mut loader);
+    loader.finish()?;
+    Ok(config)
+}
+
+/// The developer's channels with the account that is always there.
+fn channels_file(settings: &Settings, secret: &Secret) -> anyhow::Result<tempfile::NamedTempFile> {
+    let own = match &settings.channels_file {
+        Some(path) => fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => String::new(),
+    };
+    if own.contains(&format!("[{STANDARD_ACCOUNT}]")) {
+        bail!(
+            "{STANDARD_ACCOUNT}: expected another name for an account, this one is taken by payrelay dev itself"
+        );
+    }
+    let file = tempfile::NamedTempFile::new().context("cannot write a channels file")?;
+    let standard = format!("[{STANDARD_ACCOUNT}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*secret.expose());
+    fs::write(file.path(), format!("{own}\n{standard}")).context("cannot write a channels file")?;
+    Ok(file)
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
