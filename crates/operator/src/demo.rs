@@ -20,7 +20,7 @@ use clap::Args;
 use devstack::{Stack, StackOptions};
 use events::MerchantId;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lapin::{BasicProperties, options::BasicPublishOptions, options::ConfirmSelectOptions};
+use lapin::{BasicProperties, Confirmation, options::BasicPublishOptions, options::ConfirmSelectOptions};
 use serde_json::{Value, json};
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 use webhooks::VerifyingKey;
@@ -163,8 +163,9 @@ async fn drive(
     };
     let make = stream::iter(plans.into_iter().map(pay)).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
     let disturb = async {
-        publish_poison(&stack.rabbitmq().amqp_url()).await?;
         halfway.notified().await;
+        // Not earlier: only then all queues surely stand, and each consumer gets its copy.
+        publish_poison(&stack.rabbitmq().amqp_url()).await?;
         sandbox.recover();
         output::progress("killing RabbitMQ ...");
         let stack = stack.clone();
@@ -196,7 +197,8 @@ async fn publish_poison(amqp_url: &str) -> anyhow::Result<()> {
         .basic_publish(messaging::EXCHANGE.into(), "pay.success".into(), mandatory, b"poison", properties)
         .await?
         .await?;
-    anyhow::ensure!(confirm.is_ack(), "the poison message was not taken: {confirm:?}");
+    // A message that was returned is acknowledged, too, and carried by its confirm.
+    anyhow::ensure!(confirm == Confirmation::Ack(None), "the poison message was not taken: {confirm:?}");
     Ok(())
 }
 

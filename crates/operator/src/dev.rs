@@ -51,7 +51,7 @@ struct Servers {
 
 /// Runs until a signal comes or a service fails.
 pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
-    service::telemetry::init_from_env("warn").map_err(|error| Failure::Usage(error.to_string()))?;
+    service::telemetry::init_from_env("warn,lapin=off").map_err(|error| Failure::Usage(error.to_string()))?;
     let shutdown =
         Shutdown::on_signals(std::time::Duration::from_secs(10)).context("cannot watch for signals")?;
     let servers = Servers::start(options.database_url.is_none(), options.amqp_url.is_none()).await?;

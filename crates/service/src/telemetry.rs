@@ -11,8 +11,9 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::config::{self, ConfigErrors, Loader, LogFormat};
 
-/// What is logged when nothing is configured.
-pub const DEFAULT_FILTER: &str = "info";
+/// What is logged when nothing is configured. The broker client reports every connection that is closed as an error of its
+/// own; what fails is logged by whoever handles it.
+pub const DEFAULT_FILTER: &str = "info,lapin=off";
 
 /// Buckets in seconds: a write takes milliseconds, a webhook up to ten seconds, a retry minutes.
 const SECONDS_BUCKETS: &[f64] =
