@@ -5,15 +5,29 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::{Load, Payment, Pipeline, Received, Sandbox, Shop, until};
+use crate::{Payment, Pipeline, Received, Sandbox, Shop, until};
 
 /// How many orders are fetched at once.
 const FETCHES: usize = 16;
 
-/// Stops the load and waits until its payments have settled: every order shows its payment once, the merchant was told of
-/// everything once, nothing is parked, and the audit finds no gap. Returns the payments.
-pub async fn settled(pipeline: &Pipeline, sandbox: &Sandbox, shop: &Shop, load: Load) -> Vec<Payment> {
-    let payments = load.finish().await;
+/// Waits until the payments have settled: every order shows its payment once, the merchant was told of everything once, and
+/// of nothing else, nothing is parked, and the audit finds no gap. They must be all payments of the shop.
+pub async fn settled(pipeline: &Pipeline, sandbox: &Sandbox, shop: &Shop, payments: &[Payment]) {
+    complete(sandbox, shop, payments).await;
+    audited(pipeline).await;
+    let told = by_order(sandbox, shop);
+    let all: Vec<_> = payments.iter().collect();
+    for (payment, order) in payments.iter().zip(orders(shop, &all).await) {
+        let doubled = doubled(payment, &order, &told[&payment.order_no]);
+        assert_eq!(doubled, None, "{payment:?}");
+    }
+    let known: BTreeSet<_> = payments.iter().map(|payment| &payment.order_no).collect();
+    let invented: Vec<_> = told.keys().filter(|order_no| !known.contains(order_no)).collect();
+    assert!(invented.is_empty(), "webhooks about orders that nobody paid: {invented:?}");
+}
+
+/// Waits until every order shows its payment and the merchant was told of everything.
+pub async fn complete(sandbox: &Sandbox, shop: &Shop, payments: &[Payment]) {
     let mut open: Vec<&Payment> = payments.iter().collect();
     until("order and merchant of every payment told", async || {
         let told = by_order(sandbox, shop);
@@ -30,18 +44,6 @@ pub async fn settled(pipeline: &Pipeline, sandbox: &Sandbox, shop: &Shop, load: 
         example.map_or(Ok(()), Err)
     })
     .await;
-    audited(pipeline).await;
-
-    let told = by_order(sandbox, shop);
-    let all: Vec<_> = payments.iter().collect();
-    for (payment, order) in payments.iter().zip(orders(shop, &all).await) {
-        let doubled = doubled(payment, &order, &told[&payment.order_no]);
-        assert_eq!(doubled, None, "{payment:?}");
-    }
-    let known: BTreeSet<_> = payments.iter().map(|payment| &payment.order_no).collect();
-    let invented: Vec<_> = told.keys().filter(|order_no| !known.contains(order_no)).collect();
-    assert!(invented.is_empty(), "webhooks about orders that nobody paid: {invented:?}");
-    payments
 }
 
 /// Waits until `payrelay audit` ends with 0, and returns what it printed. Nothing may be parked.
@@ -118,4 +120,90 @@ fn doubled(payment: &Payment, order: &Value, told: &[Received]) -> Option<String
     let once =
         ids.values().all(|ids| ids.len() == 1) && ids.keys().copied().collect::<BTreeSet<_>>() == expected;
     (!once).then(|| format!("webhook ids by type: {ids:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn payment() -> Payment {
+        Payment {
+            order_no: "A-1".to_owned(),
+            pay_order_no: "P1".to_owned(),
+            amount_minor: 100,
+            refunded_minor: 25,
+        }
+    }
+
+    fn order() -> Value {
+        json!({
+            "status": "PARTIALLY_REFUNDED", "refunded_minor": 25, "payment": {"pay_order_no": "P1"},
+            "sub_orders": [{"amount_minor": 33}, {"amount_minor": 67}],
+        })
+    }
+
+    fn received(event_type: &str, webhook_id: &str, reply: u16) -> Received {
+        let body = json!({"type": event_type, "data": {"pay_order_no": "P1", "order_no": "A-1", "amount_minor": 100}});
+        Received {
+            merchant_id: "m1".to_owned(),
+            webhook_id: webhook_id.to_owned(),
+            traceparent: String::new(),
+            body,
+            reply: Some(reply),
+        }
+    }
+
+    fn told() -> Vec<Received> {
+        vec![
+            received("pay.success", "1", 503),
+            received("pay.success", "1", 204),
+            received("pay.refunded", "2", 204),
+        ]
+    }
+
+    #[test]
+    fn a_payment_that_arrived_once_everywhere_is_good() {
+        assert_eq!(missing(&payment(), &order(), Some(&told())), None);
+        assert_eq!(doubled(&payment(), &order(), &told()), None);
+    }
+
+    #[test]
+    fn what_has_not_arrived_is_missing() {
+        let awaiting = json!({"status": "AWAITING_PAYMENT"});
+        assert!(missing(&payment(), &awaiting, Some(&told())).is_some());
+        assert!(missing(&payment(), &order(), None).is_some());
+        assert!(
+            missing(&payment(), &order(), Some(&told()[..2].to_vec())).is_some(),
+            "the refund was not told"
+        );
+        assert!(
+            missing(&payment(), &order(), Some(&vec![told().remove(0)])).is_some(),
+            "nothing was acknowledged"
+        );
+    }
+
+    #[test]
+    fn what_arrived_twice_or_wrong_is_doubled() {
+        let twice = [told(), vec![received("pay.success", "3", 204)]].concat();
+        assert!(doubled(&payment(), &order(), &twice).is_some());
+        let invented = [told(), vec![received("pay.closed", "3", 204)]].concat();
+        assert!(doubled(&payment(), &order(), &invented).is_some());
+        let mut wrong = told();
+        wrong[0].body["data"]["amount_minor"] = json!(99);
+        assert!(doubled(&payment(), &order(), &wrong).is_some());
+        for (field, value) in [
+            ("refunded_minor", json!(50)),
+            ("payment", json!({"pay_order_no": "P2"})),
+            (
+                "sub_orders",
+                json!([{"amount_minor": 33}, {"amount_minor": 67}, {"amount_minor": 33}, {"amount_minor": 67}]),
+            ),
+        ] {
+            let mut order = order();
+            order[field] = value;
+            assert!(doubled(&payment(), &order, &told()).is_some(), "{order}");
+        }
+    }
 }

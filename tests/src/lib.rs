@@ -4,7 +4,7 @@
 //!   on servers of its own, to crash them), and `payrelay` against them. A [`Service`] can be stopped, killed and restarted.
 //! * [`Shop`] is what calls in: it makes orders and pay orders, and sends callbacks as the channel.
 //! * [`Sandbox`] is what is called: the merchants' endpoints, which verify and remember every webhook.
-//! * [`Load`] makes payments until it is told to stop; [`check::settled`] compares what callers were told with what orders and
+//! * [`Load`] makes payments until it is told to stop; [`check`] compares what callers were told with what orders and
 //!   merchants got.
 //!
 //! What does not hold after a generous deadline panics, and says what was seen last. Nothing sleeps for a state.

@@ -45,15 +45,15 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts paying at this shop.
-    pub fn start(shop: &Shop) -> Self {
+    /// Starts paying at this shop, orders numbered `{prefix}-{index}`.
+    pub fn start(shop: &Shop, prefix: &'static str) -> Self {
         let mut load =
             Self { done: Arc::default(), closing: CancellationToken::new(), shoppers: JoinSet::new() };
         for shopper in 0..SHOPPERS {
             let (shop, done, closing) = (shop.clone(), Arc::clone(&load.done), load.closing.clone());
             load.shoppers.spawn(async move {
                 for index in (shopper..).step_by(SHOPPERS).take_while(|_| !closing.is_cancelled()) {
-                    let payment = pay(&shop, index).await;
+                    let payment = pay(&shop, format!("{prefix}-{index}"), index).await;
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(payment);
                     sleep(PAUSE).await;
                 }
@@ -89,9 +89,8 @@ impl Load {
     }
 }
 
-async fn pay(shop: &Shop, index: usize) -> Payment {
+async fn pay(shop: &Shop, order_no: String, index: usize) -> Payment {
     let amount_minor = 1_000 + i64::try_from(index).expect("few payments");
-    let order_no = format!("L{index:05}");
     shop.create_order(&order_no, amount_minor).await;
     let pay_order_no = shop.create_pay_order(&order_no, amount_minor).await;
     let success = shop.notice(Kind::PaymentSucceeded, &pay_order_no, amount_minor);

@@ -59,6 +59,13 @@ impl Shop {
         self.url(&self.order_service, path)
     }
 
+    /// The same, calling one replica of each service only.
+    #[must_use]
+    pub fn only(&self, replica: usize) -> Self {
+        let only = |replicas: &[String]| [replicas[replica].clone()].into();
+        Self { ingress: only(&self.ingress), order_service: only(&self.order_service), ..self.clone() }
+    }
+
     fn url(&self, replicas: &[String], path: &str) -> String {
         format!("{}{path}", replicas[self.turn.fetch_add(1, Ordering::Relaxed) % replicas.len()])
     }

@@ -21,7 +21,7 @@ async fn disturb_each(disturb: impl AsyncFn(&mut Service, &str)) -> Vec<Payment>
     sandbox.register(&merchant);
     let shop = pipeline.shop(&merchant);
 
-    let mut load = Load::start(&shop);
+    let mut load = Load::start(&shop, "C");
     for (name, select) in SERVICES {
         load.more(BETWEEN).await;
         let service = select(&mut pipeline);
@@ -30,7 +30,9 @@ async fn disturb_each(disturb: impl AsyncFn(&mut Service, &str)) -> Vec<Payment>
         service.ready().await;
     }
     load.more(BETWEEN).await;
-    check::settled(&pipeline, &sandbox, &shop, load).await
+    let payments = load.finish().await;
+    check::settled(&pipeline, &sandbox, &shop, &payments).await;
+    payments
 }
 
 #[tokio::test(flavor = "multi_thread")]

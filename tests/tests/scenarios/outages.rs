@@ -1,45 +1,102 @@
 //! The servers crash in full flow. Callers repeat what was not answered, as shops and channels do.
 
-use devstack::Stack;
-use scenarios::{Load, Options, Pipeline, Sandbox, Servers, check};
+use std::time::Duration;
+
+use devstack::{Error, Postgres, RabbitMq};
+use scenarios::{Load, Options, Pipeline, Sandbox, Servers, Service, check, until};
 use tokio::task::block_in_place;
 
-/// Crashes a server twice while payments go on; `meanwhile` runs while it is away.
-async fn survive(crash: impl Fn(&Stack), restart: impl Fn(&Stack), meanwhile: impl AsyncFn(&mut Load)) {
+/// Longer than all delays of the retry queues together.
+const OUTAGE: Duration = Duration::from_secs(3);
+
+fn rabbitmq(pipeline: &Pipeline, call: fn(&RabbitMq) -> Result<(), Error>) {
+    block_in_place(|| call(pipeline.servers.stack().rabbitmq())).expect("RabbitMQ obeys");
+}
+
+fn postgres(pipeline: &Pipeline, call: fn(&Postgres) -> Result<(), Error>) {
+    block_in_place(|| call(pipeline.servers.stack().postgres())).expect("PostgreSQL obeys");
+}
+
+/// Disturbs the pipeline twice, in different ways, while payments go on.
+async fn survive(disturb: impl AsyncFn(&Pipeline, &mut Load)) {
     let sandbox = Sandbox::start().await;
     let pipeline = Pipeline::start(block_in_place(Servers::own), Options::default()).await;
     let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
     sandbox.register(&merchant);
     let shop = pipeline.shop(&merchant);
 
-    let mut load = Load::start(&shop);
-    for _ in 0..2 {
-        load.more(50).await;
-        block_in_place(|| crash(pipeline.servers.stack()));
-        meanwhile(&mut load).await;
-        block_in_place(|| restart(pipeline.servers.stack()));
-    }
+    let mut load = Load::start(&shop, "O");
     load.more(50).await;
-    check::settled(&pipeline, &sandbox, &shop, load).await;
+    disturb(&pipeline, &mut load).await;
+    load.more(50).await;
+    check::settled(&pipeline, &sandbox, &shop, &load.finish().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn payments_are_taken_while_rabbitmq_is_down_and_told_when_it_is_back() {
-    survive(
-        |stack| stack.rabbitmq().kill().expect("RabbitMQ is killed"),
-        |stack| stack.rabbitmq().start().expect("RabbitMQ starts again"),
-        // The ingress goes on accepting without the broker.
-        async |load| load.more(30).await,
-    )
+    survive(async |pipeline, load| {
+        rabbitmq(pipeline, RabbitMq::kill);
+        load.more(50).await; // The ingress goes on accepting.
+        rabbitmq(pipeline, RabbitMq::start);
+        load.more(50).await;
+        rabbitmq(pipeline, RabbitMq::stop);
+        rabbitmq(pipeline, RabbitMq::start);
+    })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_of_postgresql_loses_and_parks_nothing() {
-    survive(
-        |stack| stack.postgres().kill().expect("PostgreSQL is killed"),
-        |stack| stack.postgres().start().expect("PostgreSQL starts again"),
-        async |_| {},
-    )
+async fn an_outage_of_postgresql_loses_and_parks_nothing() {
+    survive(async |pipeline, load| {
+        postgres(pipeline, Postgres::kill);
+        postgres(pipeline, Postgres::start);
+        load.more(50).await;
+        postgres(pipeline, Postgres::stop);
+        tokio::time::sleep(OUTAGE).await;
+        postgres(pipeline, Postgres::start);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_stop_start_and_say_that_they_are_not_ready_while_servers_are_away() {
+    let sandbox = Sandbox::start().await;
+    let mut pipeline = Pipeline::start(block_in_place(Servers::own), Options::default()).await;
+    let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
+    sandbox.register(&merchant);
+    let shop = pipeline.shop(&merchant);
+
+    rabbitmq(&pipeline, RabbitMq::kill);
+    for service in pipeline.services() {
+        assert_eq!(service.terminate().await, Some(0), "without RabbitMQ; log: {}", service.log());
+        service.start();
+    }
+    pipeline.ingress[0].ready().await;
+    for consumer in [&pipeline.order_service[0], &pipeline.notifier[0]] {
+        not_ready(consumer, "rabbitmq").await;
+    }
+    let mut load = Load::start(&shop, "S");
+    load.more(20).await;
+    rabbitmq(&pipeline, RabbitMq::start);
+    for service in pipeline.services() {
+        service.ready().await;
+    }
+    check::settled(&pipeline, &sandbox, &shop, &load.finish().await).await;
+
+    postgres(&pipeline, Postgres::kill);
+    for service in pipeline.services() {
+        not_ready(service, "postgres").await;
+        assert_eq!(service.terminate().await, Some(0), "without PostgreSQL; log: {}", service.log());
+    }
+}
+
+/// Waits until the service says that it is not ready, and why.
+async fn not_ready(service: &Service, server: &str) {
+    let url = format!("{}/readyz", service.admin_url);
+    until(&format!("{url} that blames {server}"), async || {
+        let answer = scenarios::http_client().get(&url).send().await.map_err(|error| error.to_string())?;
+        let (status, body) = (answer.status().as_u16(), answer.text().await.unwrap_or_default());
+        if status == 503 && body.contains(server) { Ok(()) } else { Err(format!("{status} {body}")) }
+    })
     .await;
 }
