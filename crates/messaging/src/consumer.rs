@@ -32,6 +32,8 @@ const DEFAULT_BATCH: u16 = 100;
 /// How many batches wait at the consumer while one is handled.
 const PREFETCHED_BATCHES: u16 = 3;
 
+/// For the handler's answer whether it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A session that lasted so long is followed by another one soon.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
@@ -187,7 +189,7 @@ async fn until_ready(handler: &impl Handler, backoff: &mut Backoff, cancel: &Can
         tokio::select! {
             biased;
             () = cancel.cancelled() => return false,
-            ready = handler.ready() => if ready { return true },
+            ready = tokio::time::timeout(READY_TIMEOUT, handler.ready()) => if ready == Ok(true) { return true },
         }
         if !backoff.wait(cancel).await {
             return false;

@@ -142,21 +142,17 @@ impl Task {
         let cancel = self.cancel.clone();
         let broker = self.broker.clone();
         loop {
-            let connecting = reconnect::until_ok("connecting the publisher", &cancel, || broker.connect());
-            let Some(Some(connection)) = self.refuse_during(connecting, || PublishError::Disconnected).await
+            let opening = reconnect::until_ok("connecting the publisher", &cancel, || open(&broker));
+            let Some(Some((connection, channel))) =
+                self.refuse_during(opening, || PublishError::Disconnected).await
             else {
                 break;
             };
             let mut events = pin!(connection.events_listener());
-            let end = self.serve(&connection, events.as_mut()).await;
-            let stopped = match end {
-                Ok(End::Stopped) => true,
-                Ok(End::Broken) => false,
-                Ok(End::Blocked(reason)) => self.wait_unblocked(reason, events).await,
-                Err(error) => {
-                    tracing::warn!(%error, "publisher's connection lost");
-                    false
-                }
+            let stopped = match self.serve(&channel, events.as_mut()).await {
+                End::Stopped => true,
+                End::Broken => false,
+                End::Blocked(reason) => self.wait_unblocked(reason, events).await,
             };
             self.state.send_replace(State::Disconnected);
             connection::close(&connection).await;
@@ -167,24 +163,19 @@ impl Task {
     }
 
     /// Publishes batch after batch. The first one that fails ends it: its confirms may still be on their way.
-    async fn serve(
-        &mut self,
-        connection: &Connection,
-        mut events: impl Stream<Item = Event> + Unpin,
-    ) -> Result<End, Error> {
-        let channel = connection::within("open a channel", OPEN_TIMEOUT, open(connection)).await??;
+    async fn serve(&mut self, channel: &Channel, mut events: impl Stream<Item = Event> + Unpin) -> End {
         self.state.send_replace(State::Ready);
         let mut events = pin!(events.by_ref().filter_map(async |event| end_of(event)));
         loop {
             let request = tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Ok(End::Stopped),
-                end = events.next() => return Ok(end.unwrap_or(End::Broken)),
+                () = self.cancel.cancelled() => return End::Stopped,
+                end = events.next() => return end.unwrap_or(End::Broken),
                 request = self.requests.recv() => request,
             };
-            let Some(request) = request else { return Ok(End::Stopped) };
+            let Some(request) = request else { return End::Stopped };
             let (result, end) = tokio::select! {
-                result = batch::publish(&channel, &request.batch) => (result, None),
+                result = batch::publish(channel, &request.batch) => (result, None),
                 end = events.next() => match end {
                     Some(End::Blocked(reason)) => (Err(PublishError::Blocked(reason.clone())), Some(End::Blocked(reason))),
                     _ => (Err(PublishError::Disconnected), Some(End::Broken)),
@@ -194,13 +185,11 @@ impl Task {
             batch::count(request.batch.len(), &result);
             let _ = request.answer.send(result);
             if let Some(end) = end {
-                return Ok(end);
+                return end;
             }
         }
     }
-}
 
-impl Task {
     /// Does `work`, and meanwhile answers every batch with an error. `None` when nobody can publish any more.
     async fn refuse_during<T>(
         &mut self,
@@ -240,12 +229,24 @@ impl Task {
     }
 }
 
-/// A channel in confirm mode.
-async fn open(connection: &Connection) -> Result<Channel, Error> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    topology::declare_event_exchange(&channel).await?;
-    Ok(channel)
+/// A connection with a channel in confirm mode. All of it is one try, for a broker that lets us in and then refuses
+/// the channel or the exchange must be left alone for a while, too.
+async fn open(broker: &Broker) -> Result<(Connection, Channel), Error> {
+    let connection = broker.connect().await?;
+    let opening = async {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        topology::declare_event_exchange(&channel).await?;
+        Ok::<_, Error>(channel)
+    };
+    let channel = connection::within("open a channel", OPEN_TIMEOUT, opening).await.flatten();
+    match channel {
+        Ok(channel) => Ok((connection, channel)),
+        Err(error) => {
+            connection::close(&connection).await;
+            Err(error)
+        }
+    }
 }
 
 fn end_of(event: Event) -> Option<End> {

@@ -82,3 +82,6 @@ impl fmt::Display for Text {
         write!(f, "{}{unit}", ms / unit_ms)
     }
 }
+
+#[cfg(test)]
+mod tests;

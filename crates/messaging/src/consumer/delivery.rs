@@ -13,8 +13,20 @@ use crate::{ConsumerQueue, Message, header};
 
 /// The broker's count of earlier deliveries, on quorum queues.
 const DELIVERY_COUNT: &str = "x-delivery-count";
-/// Longest detail in a header, in bytes.
-const MAX_DETAIL_BYTES: usize = 1024;
+/// Longest text that a copy carries in one header, in bytes. Together they fit a frame, whatever was sent to us.
+const MAX_HEADER_BYTES: usize = 1024;
+/// Headers of publishers that a copy keeps: CloudEvents, trace context, the Java type of Spring's converters.
+const KEPT_HEADERS: [&str; 9] = [
+    "cloudEvents_specversion",
+    "cloudEvents_id",
+    "cloudEvents_source",
+    "cloudEvents_type",
+    "cloudEvents_time",
+    "cloudEvents_subject",
+    header::TRACEPARENT,
+    header::TRACESTATE,
+    "__TypeId__",
+];
 
 /// A message of a main queue.
 #[derive(Clone)]
@@ -59,27 +71,36 @@ impl fmt::Debug for Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(queue: &str, delivery: lapin::message::Delivery) -> Self {
+    pub(super) fn new(queue: &ConsumerQueue, delivery: lapin::message::Delivery) -> Self {
         let properties = &delivery.properties;
-        let headers: BTreeMap<_, _> = properties.headers().as_ref().map(texts).unwrap_or_default();
-        let number = |name: &str| number(properties.headers().as_ref()?, name);
+        let table = properties.headers().as_ref();
+        let headers = table.map(texts).unwrap_or_default();
+        let number = |name: &str| number(table?, name);
         let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
-        let first_seen =
-            headers.get(header::FIRST_SEEN).and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         let timestamp = properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok());
-        // Only what came home through the default exchange may say that it was published under another key.
-        let first_key = headers.get(header::ROUTING_KEY).filter(|_| delivery.exchange.as_str().is_empty());
+        // What we wrote ourselves came home through the default exchange, under the queue's own name. On any other way
+        // a publisher could use up a message's attempts before the first, or pretend another event.
+        let home = delivery.exchange.as_str().is_empty();
+        let ours = |name: &str| headers.get(name).filter(|_| home);
+        let routing_key = if home {
+            ours(header::ROUTING_KEY).unwrap_or(&queue.routing_key)
+        } else {
+            delivery.routing_key.as_str()
+        };
         Self {
-            queue: queue.to_owned(),
-            routing_key: first_key.cloned().unwrap_or_else(|| delivery.routing_key.as_str().to_owned()),
+            queue: queue.queue.clone(),
+            routing_key: routing_key.to_owned(),
             content_type: text(properties.content_type()),
             kind: text(properties.kind()),
             message_id: text(properties.message_id()),
             timestamp: timestamp.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()),
             attempts: number(header::ATTEMPTS)
+                .filter(|_| home)
                 .and_then(|attempts| attempts.try_into().ok())
                 .unwrap_or_default(),
-            first_seen: first_seen.unwrap_or_else(OffsetDateTime::now_utc),
+            first_seen: ours(header::FIRST_SEEN)
+                .and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok())
+                .unwrap_or_else(OffsetDateTime::now_utc),
             redeliveries: number(DELIVERY_COUNT).unwrap_or_default(),
             tag: delivery.delivery_tag,
             headers,
@@ -101,19 +122,17 @@ impl Delivery {
         (exchange, routing_key): (String, String),
     ) -> Message {
         let first_seen = self.first_seen.format(&Rfc3339).unwrap_or_default();
-        let kept = self.headers.iter().filter(|(name, _)| is_kept(name));
-        let mut headers: BTreeMap<_, _> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-        headers.extend(
-            [
-                (header::ATTEMPTS, why.attempts.to_string()),
-                (header::REASON, why.reason.to_owned()),
-                (header::DETAIL, shortened(why.detail).to_owned()),
-                (header::FIRST_SEEN, first_seen),
-                (header::CONSUMER, queue.consumer.clone()),
-                (header::ROUTING_KEY, self.routing_key.clone()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
+        let attempts = why.attempts.to_string();
+        let own = [
+            (header::ATTEMPTS, attempts.as_str()),
+            (header::REASON, why.reason),
+            (header::DETAIL, why.detail),
+            (header::FIRST_SEEN, &first_seen),
+            (header::CONSUMER, &queue.consumer),
+            (header::ROUTING_KEY, &self.routing_key),
+        ];
+        let kept = KEPT_HEADERS.into_iter().filter_map(|name| Some((name, self.headers.get(name)?.as_str())));
+        let headers = kept.chain(own).map(|(name, value)| (name.to_owned(), shortened(value).to_owned()));
         Message {
             exchange,
             routing_key,
@@ -121,7 +140,7 @@ impl Delivery {
             kind: self.kind.clone().unwrap_or_default(),
             content_type: self.content_type.clone().unwrap_or_default(),
             timestamp: self.timestamp,
-            headers,
+            headers: headers.collect(),
             body: self.body.clone(),
         }
     }
@@ -134,11 +153,6 @@ pub(super) struct Why<'a> {
     pub(super) detail: &'a str,
     /// The failed attempt included.
     pub(super) attempts: u32,
-}
-
-fn is_kept(name: &str) -> bool {
-    name.starts_with("cloudEvents_")
-        || matches!(name, header::TRACEPARENT | header::TRACESTATE | "__TypeId__")
 }
 
 fn texts(headers: &FieldTable) -> BTreeMap<String, String> {
@@ -166,9 +180,9 @@ fn number(headers: &FieldTable, name: &str) -> Option<u64> {
     }
 }
 
-/// At most [`MAX_DETAIL_BYTES`] of a text.
+/// At most [`MAX_HEADER_BYTES`] of a text.
 fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MAX_DETAIL_BYTES);
+    let mut end = text.len().min(MAX_HEADER_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

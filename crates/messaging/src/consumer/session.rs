@@ -137,23 +137,23 @@ impl<'a, H: Handler> Session<'a, H> {
                 first = subscription.next(self.queue()) => Some(first?),
             };
             let Some(first) = first else {
-                self.finish(subscription).await?;
+                self.finish(subscription, Vec::new()).await?;
                 return Ok(Next::End(End::Cancelled));
             };
             let Some(first) = first else { return Ok(Next::End(End::Unsubscribed)) };
-            let probing = prefetch == 1 && self.consumer.prefetch() > 1;
+            let probing = prefetch == 1;
             if first.is_suspicious() && probing {
                 self.process_alone(first, Order::OldestFirst).await?;
                 continue;
             }
             let batch = subscription.gather(first, self.queue(), self.consumer.batch.into())?;
             if batch.iter().any(Delivery::is_suspicious) {
-                self.isolate(subscription, batch).await?;
+                self.finish(subscription, batch).await?;
                 return Ok(Next::Probe);
             }
             self.process(&batch, Order::OldestFirst).await?;
             if probing {
-                self.finish(subscription).await?;
+                self.finish(subscription, Vec::new()).await?;
                 return Ok(Next::Widen);
             }
         }
@@ -164,27 +164,30 @@ impl<'a, H: Handler> Session<'a, H> {
     async fn process_alone(&self, delivery: Delivery, order: Order) -> Result<(), Interruption> {
         let batch = [delivery];
         let mut backoff = Backoff::default();
-        loop {
+        let settled = loop {
             match self.process(&batch, order).await {
-                Err(Interruption::Outage(reason)) => {
+                Err(Interruption::Outage(reason)) if self.consumer.status.is_subscribed() => {
                     tracing::warn!(queue = self.queue().queue, reason, "waiting with one message in hand");
+                    self.consumer.status.set(false);
                 }
-                settled => return settled,
+                Err(Interruption::Outage(_)) => {}
+                settled => break settled,
             }
             if !backoff.wait(self.cancel).await {
-                return Err(Interruption::Outage("stopped during an outage".to_owned()));
+                break Err(Interruption::Outage("stopped during an outage".to_owned()));
             }
-        }
+        };
+        self.consumer.status.set(true);
+        settled
     }
 
-    /// Unsubscribes, settles all sound messages in hand, and then the suspicious ones alone: if one of them kills the
+    /// Unsubscribes and settles what is in hand, the suspicious messages last and alone: if one of them kills the
     /// process now, no sound one is in hand to be counted.
-    async fn isolate(
+    async fn finish(
         &self,
         subscription: &mut Subscription,
-        batch: Vec<Delivery>,
+        mut in_hand: Vec<Delivery>,
     ) -> Result<(), Interruption> {
-        let mut in_hand = batch;
         in_hand.extend(self.unsubscribe(subscription).await?);
         let (suspicious, sound): (Vec<_>, Vec<_>) = in_hand.into_iter().partition(Delivery::is_suspicious);
         for batch in sound.chunks(self.consumer.batch.into()) {
@@ -192,15 +195,6 @@ impl<'a, H: Handler> Session<'a, H> {
         }
         for delivery in suspicious {
             self.process_alone(delivery, Order::Any).await?;
-        }
-        Ok(())
-    }
-
-    /// Unsubscribes and settles what is in hand.
-    async fn finish(&self, subscription: &mut Subscription) -> Result<(), Interruption> {
-        let in_hand = self.unsubscribe(subscription).await?;
-        for batch in in_hand.chunks(self.consumer.batch.into()) {
-            self.process(batch, Order::OldestFirst).await?;
         }
         Ok(())
     }
@@ -248,7 +242,7 @@ impl Subscription {
     /// The next message; `None` at the end of the subscription.
     async fn next(&mut self, queue: &ConsumerQueue) -> Result<Option<Delivery>, Interruption> {
         let delivery = self.stream.next().await.transpose()?;
-        Ok(delivery.map(|delivery| Delivery::new(&queue.queue, delivery)))
+        Ok(delivery.map(|delivery| Delivery::new(queue, delivery)))
     }
 
     /// `first` and what has arrived besides, up to `limit` messages. Waits for nothing.

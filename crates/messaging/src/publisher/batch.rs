@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
+use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
-use lapin::{Channel, Confirmation};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
 use metrics::counter;
 
 use super::{CONFIRM_TIMEOUT, MAX_BATCH, Outcome, PublishError};
 use crate::message::Encoded;
 
-/// What tells messages of a batch apart: message id, exchange, routing key. Messages alike in all are routed alike.
-type Key<'a> = (&'a str, &'a str, &'a str);
+/// What tells messages of a batch apart: exchange, routing key, message id. Messages alike in all share one outcome.
+type Key = (String, String, String);
 
 /// Publishes a batch, in parts of [`MAX_BATCH`].
 pub(super) async fn publish(channel: &Channel, batch: &[Encoded]) -> Result<Vec<Outcome>, PublishError> {
@@ -32,7 +34,7 @@ async fn publish_part(channel: &Channel, part: &[Encoded]) -> Result<Vec<Outcome
             .push(channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?);
     }
     let mut outcomes = Vec::with_capacity(part.len());
-    let mut returned: HashMap<(String, String, String), Vec<String>> = HashMap::new();
+    let mut returned = HashMap::new();
     for confirm in confirms {
         let (outcome, carried) = match confirm.await? {
             Confirmation::Ack(carried) => (Outcome::Confirmed, carried),
@@ -42,53 +44,44 @@ async fn publish_part(channel: &Channel, part: &[Encoded]) -> Result<Vec<Outcome
             }
         };
         outcomes.push(outcome);
-        // The client hangs a returned message onto whichever confirm resolves next, not onto its own.
-        if let Some(message) = carried {
-            let id = message
-                .delivery
-                .properties
-                .message_id()
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let key = (id, message.delivery.exchange.to_string(), message.delivery.routing_key.to_string());
-            returned.entry(key).or_default().push(message.reply_text.to_string());
+        // The client hangs a returned message onto whichever confirm resolves next, not onto its own. A return comes
+        // before its own confirm, so that all have been popped once every confirm has resolved.
+        if let Some(BasicReturnMessage { delivery, reply_text, .. }) = carried {
+            let key = key(&delivery.exchange, &delivery.routing_key, &delivery.properties);
+            returned.insert(key, reply_text.to_string());
         }
     }
-    mark_returned(part, &mut outcomes, returned)?;
+    let keys: Vec<_> = part
+        .iter()
+        .map(|message| key(&message.exchange, &message.routing_key, &message.properties))
+        .collect();
+    mark_returned(&keys, &mut outcomes, &returned)?;
     Ok(outcomes)
 }
 
-/// Finds the message of every return. One that belongs to none means that outcomes cannot be trusted.
-fn mark_returned(
-    part: &[Encoded],
-    outcomes: &mut [Outcome],
-    mut returned: HashMap<(String, String, String), Vec<String>>,
-) -> Result<(), PublishError> {
-    for (message, outcome) in part.iter().zip(outcomes) {
-        let (id, exchange, routing_key) = key(message);
-        let key = (id.to_owned(), exchange.to_owned(), routing_key.to_owned());
-        if returned.is_empty() {
-            return Ok(());
-        }
-        if let Some(reasons) = returned.get_mut(&key) {
-            if let Some(reason) = reasons.pop() {
-                *outcome = Outcome::Returned { reason };
-            }
-            if reasons.is_empty() {
-                returned.remove(&key);
-            }
-        }
-    }
-    match returned.into_keys().next() {
-        None => Ok(()),
-        Some((id, ..)) => Err(PublishError::Confused(format!("{id} was returned, but not published here"))),
-    }
+fn key(exchange: &ShortString, routing_key: &ShortString, properties: &BasicProperties) -> Key {
+    let message_id = properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
+    (exchange.to_string(), routing_key.to_string(), message_id)
 }
 
-fn key(message: &Encoded) -> Key<'_> {
-    let id = message.properties.message_id().as_ref().map_or("", |id| id.as_str());
-    (id, message.exchange.as_str(), message.routing_key.as_str())
+/// Finds the messages of every return. Of several that are alike none counts as published, for which one was returned
+/// cannot be told. A return that belongs to none means that no outcome can be trusted.
+fn mark_returned(
+    keys: &[Key],
+    outcomes: &mut [Outcome],
+    returned: &HashMap<Key, String>,
+) -> Result<(), PublishError> {
+    if let Some((exchange, routing_key, message_id)) = returned.keys().find(|key| !keys.contains(key)) {
+        return Err(PublishError::Confused(format!(
+            "{message_id:?} ({exchange:?}, {routing_key:?}) was returned, but not published here"
+        )));
+    }
+    for (key, outcome) in keys.iter().zip(outcomes) {
+        if let Some(reason) = returned.get(key) {
+            *outcome = Outcome::Returned { reason: reason.clone() };
+        }
+    }
+    Ok(())
 }
 
 /// Counts what became of a batch.
@@ -104,3 +97,6 @@ pub(super) fn count(messages: usize, result: &Result<Vec<Outcome>, PublishError>
     add("returned", of(|outcome| matches!(outcome, Outcome::Returned { .. })));
     add("nacked", of(|outcome| matches!(outcome, Outcome::Nacked)));
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,8 @@ struct Mortal {
 
 impl Handler for Mortal {
     async fn handle(&self, batch: &[Delivery]) -> Result<Vec<Verdict>, HandlerError> {
-        let bodies: Vec<_> = batch.iter().map(|delivery| String::from_utf8_lossy(&delivery.body).into_owned()).collect();
+        let bodies: Vec<_> =
+            batch.iter().map(|delivery| String::from_utf8_lossy(&delivery.body).into_owned()).collect();
         if bodies.iter().any(|body| body.starts_with("killer")) {
             self.dying.notify_one();
             std::future::pending::<()>().await;
@@ -68,5 +69,8 @@ async fn a_message_that_kills_its_consumer_ends_in_the_dead_letter_queue_and_no_
     let survivor = tokio::spawn(fixture.consumer().run(mortal.clone(), CancellationToken::new()));
     crate::support::until("all good ones are done", || mortal.done.lock().unwrap().len() == 300).await;
     survivor.abort();
-    assert!(fixture.take(&fixture.queue.dead_letter_queue()).await.is_none(), "no neighbour was dead-lettered");
+    assert!(
+        fixture.take(&fixture.queue.dead_letter_queue()).await.is_none(),
+        "no neighbour was dead-lettered"
+    );
 }

@@ -1,10 +1,13 @@
 //! Brokers that block, die and come back. Each test has one of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use devstack::{Stack, StackOptions};
-use messaging::{Broker, Consumer, ConsumerQueue, EXCHANGE, Outcome, PublishError, Publisher, RetryDelays, Topology};
+use messaging::{
+    Broker, Consumer, ConsumerQueue, EXCHANGE, Outcome, PublishError, Publisher, RetryDelays, Topology,
+};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -19,12 +22,31 @@ struct Own {
 
 impl Own {
     async fn new() -> Self {
+        let own = Self::empty().await;
+        let topology = Topology { queues: vec![own.queue.clone()], retry: own.retry.clone() };
+        own.broker.declare(&topology).await.unwrap();
+        own
+    }
+
+    async fn empty() -> Self {
         let options = StackOptions { postgres: false, rabbitmq: true, durable: false };
         let stack = Arc::new(spawn_blocking(move || Stack::start(&options)).await.unwrap().unwrap());
         let broker = Broker::new(&stack.rabbitmq().amqp_url(), "test").unwrap();
         let (queue, retry) = (ConsumerQueue::new("trade", "pay.success"), RetryDelays::default());
-        broker.declare(&Topology { queues: vec![queue.clone()], retry: retry.clone() }).await.unwrap();
         Self { stack, broker, queue, retry }
+    }
+
+    fn consumer(&self) -> Consumer {
+        Consumer::new(self.broker.clone(), self.queue.clone(), self.retry.clone())
+    }
+
+    async fn raise_alarm(&self) {
+        self.with_server(|stack| stack.rabbitmq().ctl(&["set_vm_memory_high_watermark", "0"]).unwrap()).await;
+    }
+
+    async fn clear_alarm(&self) {
+        let watermark = ["set_vm_memory_high_watermark", "absolute", "1GB"];
+        self.with_server(move |stack| stack.rabbitmq().ctl(&watermark).unwrap()).await;
     }
 
     async fn with_server<T: Send + 'static>(&self, act: impl FnOnce(&Stack) -> T + Send + 'static) -> T {
@@ -52,7 +74,7 @@ async fn a_blocked_broker_is_an_error_in_bounded_time_and_consumers_go_on() {
     let own = Own::new().await;
     let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
     publish_until_confirmed(&publisher, &names("before", 500)).await;
-    own.with_server(|stack| stack.rabbitmq().ctl(&["set_vm_memory_high_watermark", "0"]).unwrap()).await;
+    own.raise_alarm().await;
 
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -65,13 +87,48 @@ async fn a_blocked_broker_is_an_error_in_bounded_time_and_consumers_go_on() {
         assert!(started.elapsed() < Duration::from_secs(30), "an answer comes in bounded time");
     }
     let handler = Obedient::default();
-    let running = Running::start(Consumer::new(own.broker.clone(), own.queue.clone(), own.retry.clone()), handler.clone());
+    let running = Running::start(own.consumer(), handler.clone());
     until("the consumer drains a blocked broker", || handler.done_count() >= 500).await;
 
-    own.with_server(|stack| stack.rabbitmq().ctl(&["set_vm_memory_high_watermark", "absolute", "1GB"]).unwrap()).await;
+    own.clear_alarm().await;
     publish_until_confirmed(&publisher, &["after".to_owned()]).await;
     until("what was published after is done", || handler.sorted().contains(&"after".to_owned())).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn copies_that_a_blocked_broker_does_not_take_wait_and_use_up_no_deliveries() {
+    let own = Own::new().await;
+    let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
+    let mut bodies = names("good", 20);
+    bodies.insert(0, "poison".to_owned());
+    publish_until_confirmed(&publisher, &bodies).await;
+    own.raise_alarm().await;
+    let handler = Obedient::default();
+    let running = Running::start(own.consumer(), handler.clone());
+    // Not a wait for a state: the alarm has to last for many tries.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    own.clear_alarm().await;
+    until("the good ones are done", || handler.sorted() == names("good", 20)).await;
+    publish_until_confirmed(&publisher, &["after".to_owned()]).await;
+    running.stop().await;
+    let redeliveries = handler.most_redeliveries.load(Ordering::SeqCst);
+    assert!(redeliveries <= 3, "{redeliveries} of the 20 deliveries that the broker allows");
+    assert_eq!(handler.parked.lock().unwrap()[0].1, "told");
+}
+
+/// The file as it is deployed: a broker takes it, and finds every queue as the services declare it, or would refuse them.
+#[tokio::test]
+async fn the_deployed_definitions_are_what_services_declare() {
+    let own = Own::empty().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/rabbitmq/definitions.json");
+    own.with_server(move |stack| stack.rabbitmq().ctl(&["import_definitions", file]).unwrap()).await;
+    own.broker.declare(&Topology::payrelay(&own.retry)).await.unwrap();
+    let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
+    for key in ["pay.success", "pay.failed", "pay.closed", "pay.refunded"] {
+        let outcomes = publisher.publish(vec![message(EXCHANGE, key, key)]).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Confirmed], "{key}");
+    }
 }
 
 #[tokio::test]
@@ -79,7 +136,7 @@ async fn a_killed_broker_is_an_error_and_everything_goes_on_when_it_is_back() {
     let own = Own::new().await;
     let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
     let handler = Obedient::default();
-    let running = Running::start(Consumer::new(own.broker.clone(), own.queue.clone(), own.retry.clone()), handler.clone());
+    let running = Running::start(own.consumer(), handler.clone());
     publish_until_confirmed(&publisher, &names("before", 100)).await;
     own.with_server(|stack| stack.rabbitmq().kill().unwrap()).await;
 

@@ -1,10 +1,12 @@
 //! Publishing in confirmed batches.
 
-use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use messaging::{EXCHANGE, Outcome};
+use messaging::{EXCHANGE, Outcome, PublishError, Publisher};
+use tokio_util::sync::CancellationToken;
 
-use crate::support::{Fixture, message, names};
+use crate::support::{Fixture, message, names, until};
 
 #[tokio::test]
 async fn a_returned_message_is_found_among_confirmed_ones() {
@@ -20,7 +22,10 @@ async fn a_returned_message_is_found_among_confirmed_ones() {
         let outcomes = fixture.publisher.publish(messages).await.unwrap();
         for (number, outcome) in outcomes.iter().enumerate() {
             if unroutable.contains(&number) {
-                assert!(matches!(outcome, Outcome::Returned { reason } if reason == "NO_ROUTE"), "{number}: {outcome:?}");
+                assert!(
+                    matches!(outcome, Outcome::Returned { reason } if reason == "NO_ROUTE"),
+                    "{number}: {outcome:?}"
+                );
             } else {
                 assert_eq!(*outcome, Outcome::Confirmed, "{number}");
             }
@@ -33,7 +38,8 @@ async fn messages_without_an_id_or_with_the_same_are_told_apart_by_their_keys() 
     let fixture = Fixture::new().await;
     let messages = ["pay.success", "pay.nobody", "pay.success"].map(|key| message(EXCHANGE, key, "same"));
     let outcomes = fixture.publisher.publish(messages.to_vec()).await.unwrap();
-    let returned: Vec<_> = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Returned { .. })).collect();
+    let returned: Vec<_> =
+        outcomes.iter().map(|outcome| matches!(outcome, Outcome::Returned { .. })).collect();
     assert_eq!(returned, [false, true, false]);
 }
 
@@ -49,7 +55,13 @@ async fn a_refused_message_is_nacked_and_the_others_are_not_lost() {
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
     channel.queue_declare("full".into(), durable, arguments).await.unwrap();
     channel
-        .queue_bind("full".into(), EXCHANGE.into(), "pay.full".into(), QueueBindOptions::default(), FieldTable::default())
+        .queue_bind(
+            "full".into(),
+            EXCHANGE.into(),
+            "pay.full".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
         .await
         .unwrap();
     let mut nacked = 0;
@@ -65,7 +77,9 @@ async fn a_refused_message_is_nacked_and_the_others_are_not_lost() {
 async fn what_does_not_fit_the_protocol_is_refused_before_anything_is_sent() {
     let fixture = Fixture::new().await;
     let mut wrong = message(EXCHANGE, &"k".repeat(300), "wrong");
-    assert!(fixture.publisher.publish(vec![wrong.clone()]).await.unwrap_err().to_string().contains("routing_key"));
+    assert!(
+        fixture.publisher.publish(vec![wrong.clone()]).await.unwrap_err().to_string().contains("routing_key")
+    );
     wrong.routing_key = "pay.success".to_owned();
     wrong.headers.insert("big".to_owned(), "x".repeat(100_000));
     assert!(fixture.publisher.publish(vec![wrong]).await.unwrap_err().to_string().contains("headers"));
@@ -80,7 +94,10 @@ async fn many_callers_share_a_publisher() {
             let publisher = fixture.publisher.clone();
             tokio::spawn(async move {
                 let key = if caller % 2 == 0 { "pay.success" } else { "pay.nobody" };
-                let messages = names(&format!("{caller}-"), 50).iter().map(|body| message(EXCHANGE, key, body)).collect();
+                let messages = names(&format!("{caller}-"), 50)
+                    .iter()
+                    .map(|body| message(EXCHANGE, key, body))
+                    .collect();
                 (caller, publisher.publish(messages).await.unwrap())
             })
         })
@@ -90,4 +107,22 @@ async fn many_callers_share_a_publisher() {
         let confirmed = outcomes.iter().filter(|outcome| **outcome == Outcome::Confirmed).count();
         assert_eq!(confirmed, if caller % 2 == 0 { 50 } else { 0 });
     }
+}
+
+#[tokio::test]
+async fn an_exchange_of_another_kind_is_an_error_until_somebody_removes_it() {
+    let fixture = Fixture::new().await;
+    let connection = fixture.broker.connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await.unwrap();
+    let (options, arguments) = (ExchangeDeclareOptions::default(), FieldTable::default());
+    channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, options, arguments).await.unwrap();
+
+    let publisher = Publisher::spawn(fixture.broker.clone(), CancellationToken::new());
+    let refused = publisher.publish(vec![message(EXCHANGE, "pay.success", "refused")]).await;
+    assert!(matches!(refused, Err(PublishError::Disconnected)), "{refused:?}");
+    channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await.unwrap();
+    until("the publisher is ready", || publisher.is_ready()).await;
+    let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "unbound")]).await.unwrap();
+    assert!(matches!(outcomes[..], [Outcome::Returned { .. }]), "{outcomes:?}");
 }

@@ -1,55 +1,58 @@
 //! What the tests share: a topology on a fresh vhost, a handler that does as it is told, and polling with a deadline.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use devstack::testing::Vhost;
+use lapin::BasicProperties;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::types::AMQPValue;
 use messaging::{
-    Broker, Consumer, ConsumerQueue, Delivery, EXCHANGE, Handler, HandlerError, Message, Outcome, Parked, Publisher,
-    RetryDelays, Topology, Verdict,
+    Broker, Consumer, ConsumerQueue, Delivery, EXCHANGE, Handler, HandlerError, Message, Outcome, Parked,
+    Publisher, RetryDelays, Topology, Verdict,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// No wait of a test is longer.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A vhost with one consumer's queue on it.
-pub struct Fixture {
-    pub broker: Broker,
-    pub queue: ConsumerQueue,
-    pub retry: RetryDelays,
-    pub publisher: Publisher,
-    vhost: Vhost,
+pub(crate) struct Fixture {
+    pub(crate) broker: Broker,
+    pub(crate) queue: ConsumerQueue,
+    pub(crate) retry: RetryDelays,
+    pub(crate) publisher: Publisher,
+    /// Deleted with the fixture.
+    _vhost: Vhost,
 }
 
 impl Fixture {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let vhost = tokio::task::spawn_blocking(Vhost::create).await.unwrap();
         let broker = Broker::new(vhost.amqp_url(), "test").unwrap();
         let retry: RetryDelays = "200ms,300ms".parse().unwrap();
         let queue = ConsumerQueue::new("trade", "pay.success");
         broker.declare(&Topology { queues: vec![queue.clone()], retry: retry.clone() }).await.unwrap();
         let publisher = Publisher::spawn(broker.clone(), CancellationToken::new());
-        Self { broker, queue, retry, publisher, vhost }
+        Self { broker, queue, retry, publisher, _vhost: vhost }
     }
 
     /// Publishes bodies to the consumer's queue, each named by its body.
-    pub async fn publish(&self, bodies: &[String]) {
+    pub(crate) async fn publish(&self, bodies: &[String]) {
         let messages = bodies.iter().map(|body| message(EXCHANGE, "pay.success", body)).collect();
         let outcomes = self.publisher.publish(messages).await.unwrap();
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "{outcomes:?}");
     }
 
-    pub fn consumer(&self) -> Consumer {
+    pub(crate) fn consumer(&self) -> Consumer {
         Consumer::new(self.broker.clone(), self.queue.clone(), self.retry.clone())
     }
 
     /// Takes one message out of a queue, by its id.
-    pub async fn take(&self, queue: &str) -> Option<lapin::message::BasicGetMessage> {
+    pub(crate) async fn take(&self, queue: &str) -> Option<lapin::message::BasicGetMessage> {
         let connection = self.broker.connect().await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         let message = channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap();
@@ -61,7 +64,7 @@ impl Fixture {
     }
 
     /// Waits for a message in a queue and takes it.
-    pub async fn take_soon(&self, queue: &str) -> lapin::message::BasicGetMessage {
+    pub(crate) async fn take_soon(&self, queue: &str) -> lapin::message::BasicGetMessage {
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(message) = self.take(queue).await {
@@ -71,13 +74,9 @@ impl Fixture {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-
-    pub fn amqp_url(&self) -> &str {
-        self.vhost.amqp_url()
-    }
 }
 
-pub fn message(exchange: &str, routing_key: &str, body: &str) -> Message {
+pub(crate) fn message(exchange: &str, routing_key: &str, body: &str) -> Message {
     Message {
         exchange: exchange.to_owned(),
         routing_key: routing_key.to_owned(),
@@ -91,20 +90,22 @@ pub fn message(exchange: &str, routing_key: &str, body: &str) -> Message {
 }
 
 /// Does with a message what its body says: `poison…` is dead-lettered, `later…` retried, `reject…` rejected with its whole
-/// batch; anything else is done.
+/// batch, at `panic…` it panics; anything else is done.
 #[derive(Clone, Default)]
-pub struct Obedient(Arc<State>);
+pub(crate) struct Obedient(Arc<State>);
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     /// The bodies of committed messages, in their order, with the number of attempts before.
-    pub done: Mutex<Vec<(String, u32)>>,
+    pub(crate) done: Mutex<Vec<(String, u32)>>,
     /// Body, reason and detail of what was parked.
-    pub parked: Mutex<Vec<(String, String, String)>>,
+    pub(crate) parked: Mutex<Vec<(String, String, String)>>,
     /// While set, everything is away.
-    pub outage: AtomicBool,
-    pub batches: AtomicUsize,
-    pub largest_batch: AtomicUsize,
+    pub(crate) outage: AtomicBool,
+    pub(crate) batches: AtomicUsize,
+    pub(crate) largest_batch: AtomicUsize,
+    /// The highest count of earlier deliveries that a message had.
+    pub(crate) most_redeliveries: AtomicU64,
 }
 
 impl std::ops::Deref for Obedient {
@@ -116,16 +117,16 @@ impl std::ops::Deref for Obedient {
 }
 
 impl Obedient {
-    pub fn done_count(&self) -> usize {
+    pub(crate) fn done_count(&self) -> usize {
         self.done.lock().unwrap().len()
     }
 
-    pub fn parked_count(&self) -> usize {
+    pub(crate) fn parked_count(&self) -> usize {
         self.parked.lock().unwrap().len()
     }
 
     /// The bodies done, sorted.
-    pub fn sorted(&self) -> Vec<String> {
+    pub(crate) fn sorted(&self) -> Vec<String> {
         let mut bodies: Vec<_> = self.done.lock().unwrap().iter().map(|(body, _)| body.clone()).collect();
         bodies.sort();
         bodies
@@ -139,10 +140,13 @@ impl Handler for Obedient {
         }
         self.batches.fetch_add(1, Ordering::SeqCst);
         self.largest_batch.fetch_max(batch.len(), Ordering::SeqCst);
+        let redeliveries = batch.iter().map(|delivery| delivery.redeliveries).max().unwrap();
+        self.most_redeliveries.fetch_max(redeliveries, Ordering::SeqCst);
         let body = |delivery: &Delivery| String::from_utf8(delivery.body.to_vec()).unwrap();
         if batch.iter().any(|delivery| body(delivery).starts_with("reject")) {
             return Err(HandlerError::Rejected("told so".to_owned()));
         }
+        assert!(!batch.iter().any(|delivery| body(delivery).starts_with("panic")), "told so");
         let verdicts = batch.iter().map(|delivery| {
             let (reason, detail) = ("told".to_owned(), format!("attempt {}", delivery.attempts));
             match body(delivery) {
@@ -169,27 +173,36 @@ impl Handler for Obedient {
 }
 
 /// A consumer in the background.
-pub struct Running {
-    pub cancel: CancellationToken,
+pub(crate) struct Running {
+    pub(crate) cancel: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    pub fn start(consumer: Consumer, handler: impl Handler) -> Self {
+    pub(crate) fn start(consumer: Consumer, handler: impl Handler) -> Self {
         let cancel = CancellationToken::new();
         let task = tokio::spawn(consumer.run(handler, cancel.clone()));
         Self { cancel, task }
     }
 
     /// Drains it.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         tokio::time::timeout(DEADLINE, self.task).await.expect("the consumer drains in time").unwrap();
     }
 }
 
+/// A header's value, text or number.
+pub(crate) fn header_text(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::LongLongInt(number) => Some(number.to_string()),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
 /// Waits until `condition` holds.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
@@ -197,6 +210,6 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-pub fn names(prefix: &str, count: usize) -> Vec<String> {
+pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:04}")).collect()
 }

@@ -16,7 +16,11 @@ async fn declaring_twice_changes_nothing_and_other_arguments_are_refused() {
     let connection = fixture.broker.connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let plain = channel
-        .queue_declare("trade.pay.success.queue".into(), lapin::options::QueueDeclareOptions::default(), lapin::types::FieldTable::default())
+        .queue_declare(
+            "trade.pay.success.queue".into(),
+            lapin::options::QueueDeclareOptions::default(),
+            lapin::types::FieldTable::default(),
+        )
         .await;
     assert!(plain.unwrap_err().to_string().contains("PRECONDITION"), "a queue of other arguments is refused");
 }
@@ -28,7 +32,10 @@ async fn any_client_may_declare_the_exchange_plainly() {
     let channel = connection.create_channel().await.unwrap();
     let durable = lapin::options::ExchangeDeclareOptions { durable: true, ..Default::default() };
     let arguments = lapin::types::FieldTable::default();
-    channel.exchange_declare(messaging::EXCHANGE.into(), lapin::ExchangeKind::Direct, durable, arguments).await.unwrap();
+    channel
+        .exchange_declare(messaging::EXCHANGE.into(), lapin::ExchangeKind::Direct, durable, arguments)
+        .await
+        .unwrap();
 }
 
 #[test]
@@ -42,7 +49,11 @@ fn the_generated_definitions_hold_every_queue_with_its_dead_letter_queue() {
     for consumer in ["trade", "merchant"] {
         for key in ["pay.success", "pay.failed", "pay.closed", "pay.refunded"] {
             let queue = ConsumerQueue::new(consumer, key);
-            assert!(queues.contains(&queue.queue) && queues.contains(&queue.dead_letter_queue()), "{}", queue.queue);
+            assert!(
+                queues.contains(&queue.queue) && queues.contains(&queue.dead_letter_queue()),
+                "{}",
+                queue.queue
+            );
         }
     }
     assert_eq!(names("exchanges"), ["pay.direct", "pay.retry.5s", "pay.retry.30s", "pay.retry.5m"]);
