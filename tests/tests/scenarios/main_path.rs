@@ -4,6 +4,9 @@ use channels::standard::Kind;
 use scenarios::{Options, Pipeline, Sandbox, Servers, check, until};
 use serde_json::{Value, json};
 
+/// The trace that the channel is in when it calls.
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_pays_the_order_and_notifies_the_merchant() {
     let sandbox = Sandbox::start().await;
@@ -19,7 +22,9 @@ async fn a_callback_pays_the_order_and_notifies_the_merchant() {
     assert_eq!(shop.pay_order(&pay_order_no).await["status"], "WAIT_BUYER_PAY");
 
     let success = shop.notice(Kind::PaymentSucceeded, &pay_order_no, 1999);
-    assert_eq!(shop.tell(&success).await, 204);
+    let callback =
+        shop.callback(&success).header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"));
+    assert_eq!(callback.send().await.expect("an answer").status(), 204);
     assert_eq!(shop.tell(&success).await, 204, "a repeated callback gets the same answer");
     assert_eq!(shop.pay_order(&pay_order_no).await["status"], "TRADE_SUCCESS");
 
@@ -37,6 +42,11 @@ async fn a_callback_pays_the_order_and_notifies_the_merchant() {
     assert_eq!((webhook.event_type(), webhook.order_no()), ("pay.success", "O-1"));
     assert_eq!(webhook.body["data"]["attach"], more["attach"]);
     assert_eq!(webhook.body["data"]["status"], "TRADE_SUCCESS");
+    assert_eq!(
+        webhook.traceparent.split('-').nth(1),
+        Some(TRACE_ID),
+        "one trace from the channel to the merchant"
+    );
 
     let audit = check::audited(&pipeline).await;
     let row = &audit["rows"][0];
