@@ -15,6 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the services are administered.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields name the options")]
 pub(crate) struct AdminOptions {
     /// Admin address of the ingress.
     #[arg(long, env = "PAYRELAY_INGRESS_ADMIN_URL", default_value = "http://127.0.0.1:9080", global = true)]

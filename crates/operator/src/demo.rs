@@ -5,6 +5,7 @@ mod checker;
 mod drive;
 mod plan;
 mod sandbox;
+mod summary;
 
 use std::{
     collections::HashMap,
@@ -21,15 +22,16 @@ use devstack::{Stack, StackOptions};
 use events::MerchantId;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lapin::{BasicProperties, Confirmation, options::BasicPublishOptions, options::ConfirmSelectOptions};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::Notify, task::spawn_blocking, time::sleep};
 use webhooks::VerifyingKey;
 
 use self::{
     checker::Findings,
     drive::{Driver, Payment},
-    plan::{Kind, MERCHANTS, PaymentPlan},
+    plan::{MERCHANTS, PaymentPlan},
     sandbox::Sandbox,
+    summary::Summary,
 };
 use crate::{
     admin::{Admin, http_client},
@@ -44,7 +46,7 @@ use crate::{
 
 /// How many payments are made at once.
 const CONCURRENCY: usize = 32;
-/// How long the pipeline may take to settle after the last payment.
+/// How long the pipeline may go without any progress after the last payment.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How often progress is shown, and how often it is asked whether all has settled.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,21 +57,8 @@ const EXPECTED_PARKED: usize = 3;
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
     /// How many payments to make.
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     payments: u32,
-}
-
-/// What the demo found besides the comparison.
-struct Summary {
-    findings: Findings,
-    payments: Vec<Payment>,
-    parked: HashMap<String, usize>,
-    contradictions: usize,
-    audit_gaps: usize,
-    refused_while_down: u64,
-    repeated_webhooks: u64,
-    forged_webhooks: u64,
-    took: Duration,
 }
 
 /// Runs the demo; it ends well only if nothing was lost or doubled.
@@ -154,14 +143,15 @@ async fn drive(
 ) -> anyhow::Result<Vec<Payment>> {
     let plans = PaymentPlan::all(payments);
     let (total, done, halfway) = (plans.len(), AtomicUsize::new(0), Notify::new());
-    let pay = async |plan: PaymentPlan| {
+    let make_one = async |plan: PaymentPlan| {
         let payment = driver.pay(plan, &api_keys[plan.merchant.id]).await?;
         if done.fetch_add(1, Ordering::Relaxed) == total / 2 {
             halfway.notify_one();
         }
         anyhow::Ok(payment)
     };
-    let make = stream::iter(plans.into_iter().map(pay)).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
+    let make =
+        stream::iter(plans.into_iter().map(make_one)).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
     let disturb = async {
         halfway.notified().await;
         // Not earlier: only then all queues surely stand, and each consumer gets its copy.
@@ -180,7 +170,7 @@ async fn drive(
         }
     };
     tokio::select! {
-        made = async { tokio::try_join!(make, disturb) } => Ok(made?.0),
+        both = async { tokio::try_join!(make, disturb) } => Ok(both?.0),
         never = show => never,
     }
 }
@@ -209,10 +199,15 @@ async fn settle(
     sandbox: &Sandbox,
     payments: &[Payment],
 ) -> Result<Findings, Failure> {
-    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    let mut deadline = Instant::now() + SETTLE_TIMEOUT;
+    let mut fewest_missing = usize::MAX;
     loop {
         let findings = checker::check(driver, sandbox, payments).await?;
         let parked: usize = parked(admin).await?.values().sum();
+        if findings.lost.len() < fewest_missing {
+            fewest_missing = findings.lost.len();
+            deadline = Instant::now() + SETTLE_TIMEOUT;
+        }
         if (findings.lost.is_empty() && parked >= EXPECTED_PARKED) || Instant::now() > deadline {
             return Ok(findings);
         }
@@ -235,76 +230,4 @@ async fn parked(admin: &Admin) -> Result<HashMap<String, usize>, Failure> {
         }
     }
     Ok(reasons)
-}
-
-impl Summary {
-    fn print(&self, json: bool) -> anyhow::Result<()> {
-        let Findings { paid, applied, notified, duplicates, lost, doubled } = &self.findings;
-        let parked: usize = self.parked.values().sum();
-        if json {
-            output::json(&json!({
-                "paid": paid, "applied": applied, "notified": notified, "duplicates": duplicates, "parked": self.parked,
-                "contradictions": self.contradictions, "audit_gaps": self.audit_gaps, "lost": lost, "doubled": doubled,
-                "seconds": self.took.as_secs_f64(),
-            }))?;
-        } else {
-            self.print_table()?;
-        }
-        output::line(format!(
-            "demo: {paid} paid, {applied} applied, {notified} notified, {duplicates} absorbed, {parked} parked, {} lost, {} doubled",
-            lost.len(),
-            doubled.len()
-        ))
-    }
-
-    fn print_table(&self) -> anyhow::Result<()> {
-        let of_kind = |kind| self.payments.iter().filter(|payment| payment.plan.kind == kind).count();
-        let parked = |reason: &str| self.parked.get(reason).copied().unwrap_or_default();
-        let rows = [
-            ("payments made", self.payments.len()),
-            ("with a callback repeated", of_kind(Kind::Repeated)),
-            ("with a refund before its success", of_kind(Kind::RefundFirst)),
-            ("with a failure after its success", of_kind(Kind::LateFailure)),
-            ("with a forged callback (refused)", of_kind(Kind::Forged)),
-            ("with another amount (contradictions recorded)", self.contradictions),
-            ("of an order that nobody knows (parked)", parked("attempts_exhausted")),
-            ("undecodable messages parked, once by each consumer", parked("undecodable")),
-            ("restarts of RabbitMQ", 1),
-            ("webhooks refused while a merchant was down", usize::try_from(self.refused_while_down)?),
-            ("webhooks repeated under the same webhook-id", usize::try_from(self.repeated_webhooks)?),
-            ("webhooks that did not verify", usize::try_from(self.forged_webhooks)?),
-            ("gaps that the audit found", self.audit_gaps),
-        ];
-        let took = [
-            "seconds from the first payment to the last check".to_owned(),
-            format!("{:.1}", self.took.as_secs_f64()),
-        ];
-        output::table(
-            ["WHAT", "COUNT"],
-            rows.map(|(what, count)| [what.to_owned(), count.to_string()]).into_iter().chain([took]),
-        )?;
-        for (kind, findings) in [("lost", &self.findings.lost), ("doubled", &self.findings.doubled)] {
-            for (order_no, why) in findings.iter().take(20) {
-                output::line(format!("{kind}: {order_no}: {why}"))?;
-            }
-        }
-        output::line("")
-    }
-
-    fn verdict(&self) -> Outcome {
-        let Findings { lost, doubled, .. } = &self.findings;
-        let parked: usize = self.parked.values().sum();
-        let refused = self.payments.iter().filter(|payment| payment.plan.kind == Kind::WrongAmount).count();
-        let good = lost.is_empty()
-            && doubled.is_empty()
-            && parked == EXPECTED_PARKED
-            && self.contradictions == refused
-            && self.forged_webhooks == 0
-            && self.audit_gaps == 0;
-        if good {
-            Ok(())
-        } else {
-            Err(Failure::Findings("demo: something is not as it must be, see above".to_owned()))
-        }
-    }
 }

@@ -267,15 +267,6 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_not_published_yet_is_a_gap_at_every_later_stage() {
-        let (id, nothing) = (EventId::generate(), report(&[]));
-        let ingress = report(&[(id, Stage::Committed, false)]);
-        let audit = compare(&Reports { ingress, order_service: nothing.clone(), notifier: nothing });
-        let stages: Vec<_> = audit.gaps.iter().map(|gap| gap.stage).collect();
-        assert_eq!(stages, ["published", "applied", "notified"]);
-    }
-
-    #[test]
     fn events_of_other_publishers_have_a_column_of_their_own() {
         let (id, other) = (EventId::generate(), EventId::generate());
         let both = audit(

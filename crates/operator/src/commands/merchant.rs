@@ -44,6 +44,10 @@ pub(crate) struct AddMerchant {
 
 /// A merchant as the ingress and the notifier together know it.
 #[derive(Debug, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields name what the JSON holds, as the services spell it"
+)]
 pub(crate) struct Merchant {
     pub(crate) merchant_id: String,
     pub(crate) name: Option<String>,

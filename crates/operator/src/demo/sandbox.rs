@@ -132,13 +132,11 @@ async fn receive(
         books.refused_while_down += 1;
         return StatusCode::SERVICE_UNAVAILABLE;
     }
-    match books.verified(&merchant_id, &headers, &body) {
-        Some((id, told)) => books.note(id, told),
-        None => {
-            books.forged += 1;
-            StatusCode::BAD_REQUEST
-        }
-    }
+    let Some((id, told)) = books.verified(&merchant_id, &headers, &body) else {
+        books.forged += 1;
+        return StatusCode::BAD_REQUEST;
+    };
+    books.note(id, told)
 }
 
 impl Books {
