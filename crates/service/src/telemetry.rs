@@ -11,9 +11,11 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::config::{self, ConfigErrors, Loader, LogFormat};
 
-/// What is logged when nothing is configured. The broker client reports every connection that is closed as an error of its
-/// own; what fails is logged by whoever handles it.
-pub const DEFAULT_FILTER: &str = "info,lapin=off";
+/// What is logged when nothing is configured.
+pub const DEFAULT_FILTER: &str = "info";
+/// Comes before every filter, which may still name `lapin` itself. The broker client logs the body of every message that is
+/// returned, and reports every connection that is closed as an error; what fails is logged by whoever handles it.
+const QUIET: &str = "lapin=off";
 
 /// Buckets in seconds: a write takes milliseconds, a webhook up to ten seconds, a retry minutes.
 const SECONDS_BUCKETS: &[f64] =
@@ -25,7 +27,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Sends logs to standard error. The first call of a process decides; further ones change nothing.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_set = match format {
         LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
