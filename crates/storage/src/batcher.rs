@@ -29,13 +29,7 @@ pub struct BatcherOptions {
 impl BatcherOptions {
     /// Two writers, batches of 256, 4096 waiting items, half a second for a place in the queue.
     pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            writers: 2,
-            max_batch: 256,
-            capacity: 4096,
-            max_wait: Duration::from_millis(500),
-        }
+        Self { name, writers: 2, max_batch: 256, capacity: 4096, max_wait: Duration::from_millis(500) }
     }
 }
 
@@ -103,24 +97,18 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             writers.spawn(async move { while writer.write_batch().await {} });
         }
         writers.close();
-        Self {
-            queue,
-            max_wait: options.max_wait,
-            closing,
-            writers,
-        }
+        Self { queue, max_wait: options.max_wait, closing, writers }
     }
 
     /// Queues `item` and waits for its answer. Once queued it is written even if this future is dropped.
     pub async fn submit(&self, item: I) -> Result<O, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .send_timeout(Job { item, answer }, self.max_wait)
-            .await
-            .map_err(|refused| match refused {
+        self.queue.send_timeout(Job { item, answer }, self.max_wait).await.map_err(
+            |refused| match refused {
                 mpsc::error::SendTimeoutError::Timeout(_) => SubmitError::Busy,
                 mpsc::error::SendTimeoutError::Closed(_) => SubmitError::Closed,
-            })?;
+            },
+        )?;
         answered.await.map_err(|_| SubmitError::Lost)
     }
 
@@ -154,10 +142,7 @@ where
         let count = answers.len();
         let started = Instant::now();
         // A panic must cost one batch, not the writer. A dropped `answers` tells every caller that its item is lost.
-        match AssertUnwindSafe(async { (self.handler)(items).await })
-            .catch_unwind()
-            .await
-        {
+        match AssertUnwindSafe(async { (self.handler)(items).await }).catch_unwind().await {
             Ok(outcomes) if outcomes.len() == count => {
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     // The caller may have gone away; its item is written all the same.

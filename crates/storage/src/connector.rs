@@ -42,9 +42,7 @@ impl Connector {
             .replace("sslmode=verify-full", "sslmode=require")
             .replace("sslmode=verify-ca", "sslmode=require");
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error)
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             Error::Config(format!("{error}: {cause}"))
         })?;
         if config.get_hosts().is_empty() {
@@ -62,11 +60,7 @@ impl Connector {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES);
-        let tls = if config.get_ssl_mode() == SslMode::Require {
-            Some(tls()?)
-        } else {
-            None
-        };
+        let tls = if config.get_ssl_mode() == SslMode::Require { Some(tls()?) } else { None };
         Ok((config, Self { tls }))
     }
 
@@ -123,21 +117,13 @@ mod tests {
         assert!(connector.tls.is_none());
         assert_eq!(config.get_application_name(), Some("ingress"));
         assert_eq!(config.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
-        assert_eq!(
-            config.get_options(),
-            Some(format!("{SESSION_OPTIONS} -c geqo=off").as_str())
-        );
+        assert_eq!(config.get_options(), Some(format!("{SESSION_OPTIONS} -c geqo=off").as_str()));
     }
 
     #[test]
     fn a_bad_url_is_told_without_its_password() {
-        for url in [
-            "postgres://pay:hunter2@db:notaport/pay",
-            "dbname=pay password=hunter2",
-        ] {
-            let Err(error) = Connector::parse(url, "ingress") else {
-                panic!("{url} was taken")
-            };
+        for url in ["postgres://pay:hunter2@db:notaport/pay", "dbname=pay password=hunter2"] {
+            let Err(error) = Connector::parse(url, "ingress") else { panic!("{url} was taken") };
             assert!(matches!(error, Error::Config(_)), "{error}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }

@@ -30,9 +30,7 @@ impl Database {
         let manager = Manager::from_connect(
             config.clone(),
             connector.clone(),
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)
             .max_size(max_connections)
@@ -41,11 +39,7 @@ impl Database {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Self {
-            pool,
-            config,
-            connector,
-        })
+        Ok(Self { pool, config, connector })
     }
 
     /// A connection of the pool, given back when dropped. Waits at most 5 s for one. Use `prepare_cached` on it.
@@ -72,9 +66,7 @@ impl Database {
 impl fmt::Debug for Database {
     /// Names the database, not the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("name", &self.config.get_dbname())
-            .finish_non_exhaustive()
+        f.debug_struct("Database").field("name", &self.config.get_dbname()).finish_non_exhaustive()
     }
 }
 

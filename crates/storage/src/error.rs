@@ -91,12 +91,10 @@ pub(crate) fn is_retryable(error: &(dyn StdError + 'static)) -> bool {
 
 /// Whether some cause of `error` is the server being away, as against a statement that it refuses for good.
 pub(crate) fn is_server_away(error: &(dyn StdError + 'static)) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref())
-        .any(|driver: &tokio_postgres::Error| {
-            let refused = driver.code().is_some_and(|code| code.code().starts_with("42"));
-            classify(driver) == Class::Unavailable && !refused
-        })
+    causes(error).filter_map(|cause| cause.downcast_ref()).any(|driver: &tokio_postgres::Error| {
+        let refused = driver.code().is_some_and(|code| code.code().starts_with("42"));
+        classify(driver) == Class::Unavailable && !refused
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,17 +111,8 @@ fn classify(error: &tokio_postgres::Error) -> Class {
     // The driver reports values that it cannot encode as io errors of these kinds; all others are the network's.
     let network = causes(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|io| {
-            !matches!(
-                io.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
-            )
-        });
-    if network || error.is_closed() {
-        Class::Unavailable
-    } else {
-        Class::Rejected
-    }
+        .any(|io| !matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData));
+    if network || error.is_closed() { Class::Unavailable } else { Class::Rejected }
 }
 
 /// Sorts a SQLSTATE (PostgreSQL documentation, appendix A).
@@ -146,9 +135,7 @@ fn classify_code(code: &SqlState) -> Class {
 
 /// `error` and everything behind it, outermost first.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |cause: &&'a (dyn StdError + 'static)| {
-        (*cause).source()
-    })
+    std::iter::successors(Some(error), |cause: &&'a (dyn StdError + 'static)| (*cause).source())
 }
 
 /// One line with every cause. The server's own error is cut to message and SQLSTATE.
@@ -174,29 +161,17 @@ mod tests {
         for code in [
             "08006", "25006", "28P01", "42P01", "42501", "53100", "53300", "57014", "57P01", "57P03", "58030",
         ] {
-            assert_eq!(
-                classify_code(&SqlState::from_code(code)),
-                Class::Unavailable,
-                "{code}"
-            );
+            assert_eq!(classify_code(&SqlState::from_code(code)), Class::Unavailable, "{code}");
         }
     }
 
     #[test]
     fn conflicts_are_retried_and_bad_values_rejected() {
         for code in ["40001", "40P01", "55P03"] {
-            assert_eq!(
-                classify_code(&SqlState::from_code(code)),
-                Class::Retryable,
-                "{code}"
-            );
+            assert_eq!(classify_code(&SqlState::from_code(code)), Class::Retryable, "{code}");
         }
         for code in ["23505", "23514", "22001", "22021", "P0001"] {
-            assert_eq!(
-                classify_code(&SqlState::from_code(code)),
-                Class::Rejected,
-                "{code}"
-            );
+            assert_eq!(classify_code(&SqlState::from_code(code)), Class::Rejected, "{code}");
         }
     }
 

@@ -23,19 +23,13 @@ impl Database {
         let mut session = self.session().await?;
         session.client.batch_execute(SETTINGS).await?;
         session.client.execute(LOCK, &[&schema]).await?;
-        session
-            .client
-            .batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", quote(schema)))
-            .await?;
+        session.client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", quote(schema))).await?;
         runner.set_migration_table_name(format!("{}.schema_history", quote(schema)));
         let report = runner.run_async(&mut session.client).await.map_err(|source| {
             if is_server_away(&source) {
                 Error::unavailable(source)
             } else {
-                Error::Migration {
-                    schema: schema.to_owned(),
-                    source,
-                }
+                Error::Migration { schema: schema.to_owned(), source }
             }
         })?;
         for migration in report.applied_migrations() {

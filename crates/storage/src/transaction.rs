@@ -97,22 +97,14 @@ where
     E: From<Error>,
 {
     let transaction = client.transaction().await.map_err(Error::from)?;
-    let done = work(Tx {
-        transaction: &transaction,
-        environment: PhantomData,
-    })
-    .await?;
+    let done = work(Tx { transaction: &transaction, environment: PhantomData }).await?;
     transaction.commit().await.map_err(commit_error)?;
     Ok(done)
 }
 
 /// A COMMIT that the server refuses for a conflict or a deferred constraint has rolled back; of any other, nobody knows.
 fn commit_error(error: tokio_postgres::Error) -> Error {
-    if error.code().is_some() {
-        error.into()
-    } else {
-        Error::unavailable(error)
-    }
+    if error.code().is_some() { error.into() } else { Error::unavailable(error) }
 }
 
 fn pause_after(attempt: u32) -> Duration {

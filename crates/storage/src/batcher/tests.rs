@@ -90,11 +90,7 @@ async fn a_caller_that_goes_away_disturbs_nobody() {
     drop(first);
     gate.add_permits(1);
     assert_eq!(second.await, Ok(4));
-    assert_eq!(
-        sizes.recv().await,
-        Some(2),
-        "the item of the caller that went away was written as well"
-    );
+    assert_eq!(sizes.recv().await, Some(2), "the item of the caller that went away was written as well");
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,10 +121,7 @@ async fn shutdown_writes_what_is_queued_and_takes_no_more() {
     gate.add_permits(9);
     shutdown.await.unwrap();
     assert_eq!(batcher.submit(9).await, Err(SubmitError::Closed));
-    assert_eq!(
-        join_all(submitted).await,
-        (0..9).map(|item| Ok(item * 2)).collect::<Vec<_>>()
-    );
+    assert_eq!(join_all(submitted).await, (0..9).map(|item| Ok(item * 2)).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -138,8 +131,5 @@ async fn a_panic_or_a_short_answer_loses_its_own_batch_only() {
         if items == [14] { vec![] } else { items }
     });
     let submitted = [13, 1, 14, 2].map(|item| batcher.submit(item));
-    assert_eq!(
-        join_all(submitted).await,
-        [Err(SubmitError::Lost), Ok(1), Err(SubmitError::Lost), Ok(2)]
-    );
+    assert_eq!(join_all(submitted).await, [Err(SubmitError::Lost), Ok(1), Err(SubmitError::Lost), Ok(2)]);
 }

@@ -72,11 +72,7 @@ impl Maintainer {
                     if report != Report::default() {
                         tracing::info!(?report, "partitions maintained");
                     }
-                    if report.postponed.is_empty() {
-                        INTERVAL
-                    } else {
-                        RETRY_INTERVAL
-                    }
+                    if report.postponed.is_empty() { INTERVAL } else { RETRY_INTERVAL }
                 }
                 Err(error) => {
                     tracing::error!(%error, "partitions could not be maintained");
@@ -103,9 +99,7 @@ impl Maintainer {
             .await
         {
             Ok(plan) => {
-                report
-                    .created
-                    .extend(plan.create.iter().map(|day| display_name(table, *day)));
+                report.created.extend(plan.create.iter().map(|day| display_name(table, *day)));
                 Ok(plan.drop)
             }
             Err(Error::Retryable(_)) => {
@@ -147,19 +141,13 @@ async fn create_missing(tx: &Transaction<'_>, table: &Partitioned, today: Date) 
 async fn drop_unless_kept(tx: &Transaction<'_>, table: &Partitioned, day: Date) -> Result<bool, Error> {
     let partition = qualified(table.schema, &partition_name(table.table, day));
     tx.batch_execute(LOCK_TIMEOUT).await?;
-    tx.execute(LOCK_MAINTENANCE, &[&qualified(table.schema, table.table)])
-        .await?;
-    if tx
-        .query_one("SELECT to_regclass($1::text) IS NULL", &[&partition])
-        .await?
-        .get(0)
-    {
+    tx.execute(LOCK_MAINTENANCE, &[&qualified(table.schema, table.table)]).await?;
+    if tx.query_one("SELECT to_regclass($1::text) IS NULL", &[&partition]).await?.get(0) {
         return Ok(true);
     }
     if let Some(keep_if) = table.keep_if {
         // Nobody may add such a row between the look and the drop.
-        tx.batch_execute(&format!("LOCK TABLE {partition} IN SHARE ROW EXCLUSIVE MODE"))
-            .await?;
+        tx.batch_execute(&format!("LOCK TABLE {partition} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let look = format!("SELECT EXISTS (SELECT FROM {partition} p WHERE {keep_if})");
         if tx.query_one(&look, &[]).await?.get(0) {
             return Ok(false);
@@ -175,10 +163,7 @@ async fn existing_days(
     parent: &str,
 ) -> Result<BTreeSet<Date>, Error> {
     let rows = tx.query(LIST, &[&parent]).await?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| partition_day(table.table, row.get(0)))
-        .collect())
+    Ok(rows.iter().filter_map(|row| partition_day(table.table, row.get(0))).collect())
 }
 
 /// The literals are taken as UTC midnights by a `timestamptz` column, for every session is in UTC.

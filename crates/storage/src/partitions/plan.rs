@@ -32,20 +32,12 @@ pub(super) fn plan(table: &Partitioned, existing: &BTreeSet<Date>, today: Date) 
 
 /// `{table}_pYYYYMMDD`.
 pub(super) fn partition_name(table: &str, day: Date) -> String {
-    format!(
-        "{table}_p{:04}{:02}{:02}",
-        day.year(),
-        u8::from(day.month()),
-        day.day()
-    )
+    format!("{table}_p{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day())
 }
 
 /// The day of a partition that [`partition_name`] named; none for any other name.
 pub(super) fn partition_day(table: &str, partition: &str) -> Option<Date> {
-    let digits = partition
-        .strip_prefix(table)?
-        .strip_prefix("_p")
-        .filter(|digits| digits.len() == 8)?;
+    let digits = partition.strip_prefix(table)?.strip_prefix("_p").filter(|digits| digits.len() == 8)?;
     Date::parse(digits, time::macros::format_description!("[year][month][day]")).ok()
 }
 
@@ -56,12 +48,8 @@ mod tests {
 
     use super::*;
 
-    const TABLE: Partitioned = Partitioned {
-        schema: "pay",
-        table: "events",
-        retention_days: 7,
-        keep_if: None,
-    };
+    const TABLE: Partitioned =
+        Partitioned { schema: "pay", table: "events", retention_days: 7, keep_if: None };
 
     #[test]
     fn a_new_table_gets_the_retention_and_three_days_ahead() {
@@ -74,10 +62,8 @@ mod tests {
 
     #[test]
     fn midnight_adds_one_day_and_expires_one() {
-        let before: BTreeSet<_> = plan(&TABLE, &BTreeSet::new(), date!(2026 - 12 - 31))
-            .create
-            .into_iter()
-            .collect();
+        let before: BTreeSet<_> =
+            plan(&TABLE, &BTreeSet::new(), date!(2026 - 12 - 31)).create.into_iter().collect();
         let after = plan(&TABLE, &before, date!(2027 - 01 - 01));
         assert_eq!(after.create, [date!(2027 - 01 - 04)]);
         assert_eq!(after.drop, [date!(2026 - 12 - 24)]);
@@ -85,17 +71,8 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_days() {
-        assert_eq!(
-            partition_day("events", "events_p20260131"),
-            Some(date!(2026 - 01 - 31))
-        );
-        for other in [
-            "events_p20260231",
-            "events_p2026013",
-            "events_default",
-            "eventsx_p20260131",
-            "x",
-        ] {
+        assert_eq!(partition_day("events", "events_p20260131"), Some(date!(2026 - 01 - 31)));
+        for other in ["events_p20260231", "events_p2026013", "events_default", "eventsx_p20260131", "x"] {
             assert_eq!(partition_day("events", other), None, "{other}");
         }
     }

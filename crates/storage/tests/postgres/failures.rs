@@ -11,12 +11,7 @@ async fn bad_rows_are_rejected_with_their_constraint_and_without_their_values() 
         .execute("CREATE TABLE t (id text CONSTRAINT t_once PRIMARY KEY); INSERT INTO t VALUES ('hunter2')")
         .await;
     let client = fixture.database.client().await.unwrap();
-    let error = Error::from(
-        client
-            .batch_execute("INSERT INTO t VALUES ('hunter2')")
-            .await
-            .unwrap_err(),
-    );
+    let error = Error::from(client.batch_execute("INSERT INTO t VALUES ('hunter2')").await.unwrap_err());
     assert!(matches!(error, Error::Rejected(_)) && !error.is_outage());
     assert_eq!(error.constraint(), Some("t_once"));
     assert_eq!(
@@ -24,12 +19,8 @@ async fn bad_rows_are_rejected_with_their_constraint_and_without_their_values() 
         "statement rejected: db error: duplicate key value violates unique constraint \"t_once\" (23505)"
     );
 
-    let error = Error::from(
-        client
-            .execute("INSERT INTO t VALUES ($1)", &[&"nul \0 byte"])
-            .await
-            .unwrap_err(),
-    );
+    let error =
+        Error::from(client.execute("INSERT INTO t VALUES ($1)", &[&"nul \0 byte"]).await.unwrap_err());
     assert!(matches!(error, Error::Rejected(_)), "{error}");
     let wrong_type = Error::from(client.query_one("SELECT $1::text", &[&5_i32]).await.unwrap_err());
     assert!(matches!(wrong_type, Error::Rejected(_)), "{wrong_type}");
@@ -42,14 +33,8 @@ async fn what_every_row_would_suffer_is_an_outage() {
     for (given, sql) in [
         ("", "SELECT * FROM no_such_table"),
         ("SET statement_timeout = '10ms'", "SELECT pg_sleep(5)"),
-        (
-            "SET default_transaction_read_only = on",
-            "INSERT INTO t VALUES (1)",
-        ),
-        (
-            "",
-            "DO $$ BEGIN RAISE 'disk full' USING ERRCODE = '53100'; END $$",
-        ),
+        ("SET default_transaction_read_only = on", "INSERT INTO t VALUES (1)"),
+        ("", "DO $$ BEGIN RAISE 'disk full' USING ERRCODE = '53100'; END $$"),
     ] {
         let client = reconnect(&fixture).client().await.unwrap();
         client.batch_execute(given).await.unwrap();
@@ -66,11 +51,7 @@ fn reconnect(fixture: &Fixture) -> Database {
 async fn a_killed_backend_is_an_outage_and_the_pool_recovers() {
     let fixture = Fixture::new();
     let client = fixture.database.client().await.unwrap();
-    let pid: i32 = client
-        .query_one("SELECT pg_backend_pid()", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     let sleeping = client.batch_execute("SELECT pg_sleep(20)");
     let kill = format!("SELECT pg_terminate_backend({pid})");
     let (error, ()) = tokio::join!(sleeping, fixture.execute(&kill));
@@ -113,11 +94,7 @@ async fn every_session_has_its_bounds() {
         ("timezone", "UTC"),
         ("application_name", "storage-test"),
     ] {
-        let value: String = client
-            .query_one(&format!("SHOW {setting}"), &[])
-            .await
-            .unwrap()
-            .get(0);
+        let value: String = client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap().get(0);
         assert_eq!(value, expected, "{setting}");
     }
 }

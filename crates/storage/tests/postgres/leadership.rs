@@ -33,11 +33,8 @@ impl Election {
 
     fn contend(&self, number: u32, cancel: &CancellationToken) -> JoinHandle<()> {
         let (database, cancel) = (self.fixture.database.clone(), cancel.clone());
-        let (leader, at_once, most) = (
-            self.leader.clone(),
-            Arc::clone(&self.at_once),
-            Arc::clone(&self.most_at_once),
-        );
+        let (leader, at_once, most) =
+            (self.leader.clone(), Arc::clone(&self.at_once), Arc::clone(&self.most_at_once));
         tokio::spawn(async move {
             let lead = |leading: CancellationToken| {
                 let (leader, at_once, most) = (leader.clone(), Arc::clone(&at_once), Arc::clone(&most));

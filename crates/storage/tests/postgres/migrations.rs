@@ -7,10 +7,8 @@ const CREATE: (&str, &str) = ("V1__create", "CREATE TABLE \"pay\".t (id int)");
 const FILL: (&str, &str) = ("V2__fill", "INSERT INTO pay.t VALUES (1)");
 
 fn runner(migrations: &[(&str, &str)]) -> Runner {
-    let migrations: Vec<_> = migrations
-        .iter()
-        .map(|(name, sql)| Migration::unapplied(name, sql).expect("a valid name"))
-        .collect();
+    let migrations: Vec<_> =
+        migrations.iter().map(|(name, sql)| Migration::unapplied(name, sql).expect("a valid name")).collect();
     Runner::new(&migrations)
 }
 
@@ -19,11 +17,7 @@ async fn a_second_run_applies_only_what_is_new() {
     let fixture = Fixture::new();
     fixture.database.migrate("pay", runner(&[CREATE])).await.unwrap();
     fixture.database.migrate("pay", runner(&[CREATE])).await.unwrap();
-    fixture
-        .database
-        .migrate("pay", runner(&[CREATE, FILL]))
-        .await
-        .unwrap();
+    fixture.database.migrate("pay", runner(&[CREATE, FILL])).await.unwrap();
     assert_eq!(fixture.count("SELECT count(*) FROM pay.t").await, 1);
     assert_eq!(fixture.count("SELECT count(*) FROM pay.schema_history").await, 2);
 }
@@ -48,46 +42,23 @@ async fn schemas_keep_histories_of_their_own() {
     fixture.database.migrate("pay", runner(&[CREATE])).await.unwrap();
     fixture
         .database
-        .migrate(
-            "orders",
-            runner(&[("V1__create", "CREATE TABLE orders.t (id int)")]),
-        )
+        .migrate("orders", runner(&[("V1__create", "CREATE TABLE orders.t (id int)")]))
         .await
         .unwrap();
-    assert_eq!(
-        fixture.count("SELECT count(*) FROM orders.schema_history").await,
-        1
-    );
+    assert_eq!(fixture.count("SELECT count(*) FROM orders.schema_history").await, 1);
 }
 
 #[tokio::test]
 async fn a_broken_or_edited_migration_is_told_and_leaves_nothing_behind() {
     let fixture = Fixture::new();
-    let broken = (
-        "V1__create",
-        "CREATE TABLE pay.t (id int); SELECT * FROM no_such_table",
-    );
-    let error = fixture
-        .database
-        .migrate("pay", runner(&[broken]))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, Error::Migration { schema, .. } if schema == "pay"),
-        "{error}"
-    );
-    assert!(
-        error.to_string().contains("no_such_table") && !error.is_outage(),
-        "{error}"
-    );
+    let broken = ("V1__create", "CREATE TABLE pay.t (id int); SELECT * FROM no_such_table");
+    let error = fixture.database.migrate("pay", runner(&[broken])).await.unwrap_err();
+    assert!(matches!(&error, Error::Migration { schema, .. } if schema == "pay"), "{error}");
+    assert!(error.to_string().contains("no_such_table") && !error.is_outage(), "{error}");
 
     fixture.database.migrate("pay", runner(&[CREATE])).await.unwrap();
     let edited = ("V1__create", "CREATE TABLE pay.t (id bigint)");
-    let error = fixture
-        .database
-        .migrate("pay", runner(&[edited]))
-        .await
-        .unwrap_err();
+    let error = fixture.database.migrate("pay", runner(&[edited])).await.unwrap_err();
     assert!(matches!(error, Error::Migration { .. }), "{error}");
 }
 

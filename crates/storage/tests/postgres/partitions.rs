@@ -13,12 +13,8 @@ const EVENTS: Partitioned = Partitioned {
     retention_days: 2,
     keep_if: Some("EXISTS (SELECT FROM pay.outbox_pending o WHERE o.event_id = p.event_id)"),
 };
-const HANDLED: Partitioned = Partitioned {
-    schema: "orders",
-    table: "handled",
-    retention_days: 1,
-    keep_if: None,
-};
+const HANDLED: Partitioned =
+    Partitioned { schema: "orders", table: "handled", retention_days: 1, keep_if: None };
 
 async fn fixture() -> (Fixture, Maintainer) {
     let fixture = Fixture::new();
@@ -43,28 +39,15 @@ async fn midnight_needs_no_luck() {
     assert_eq!(report.created[0], "pay.events_p20260129");
     assert_eq!(maintainer.maintain(NOW).await.unwrap(), Report::default());
 
-    fixture
-        .execute("INSERT INTO pay.events VALUES (1, '2026-01-29'), (2, '2026-02-03')")
-        .await;
+    fixture.execute("INSERT INTO pay.events VALUES (1, '2026-01-29'), (2, '2026-02-03')").await;
     fixture
         .execute("INSERT INTO orders.handled VALUES ('2026-01-31 23:59:59Z'), ('2026-02-01 00:00:00Z')")
         .await;
-    assert_eq!(
-        fixture
-            .count("SELECT count(*) FROM orders.handled_p20260201")
-            .await,
-        1
-    );
+    assert_eq!(fixture.count("SELECT count(*) FROM orders.handled_p20260201").await, 1);
 
     let report = maintainer.maintain(MIDNIGHT).await.unwrap();
-    assert_eq!(
-        report.created,
-        ["pay.events_p20260204", "orders.handled_p20260204"]
-    );
-    assert_eq!(
-        report.dropped,
-        ["pay.events_p20260129", "orders.handled_p20260130"]
-    );
+    assert_eq!(report.created, ["pay.events_p20260204", "orders.handled_p20260204"]);
+    assert_eq!(report.dropped, ["pay.events_p20260129", "orders.handled_p20260130"]);
     assert_eq!(fixture.count("SELECT count(*) FROM pay.events").await, 1);
 }
 
@@ -89,10 +72,7 @@ async fn a_locked_table_is_postponed_and_does_not_stop_the_others() {
     let (fixture, maintainer) = fixture().await;
     let mut client = fixture.database.client().await.unwrap();
     let blocker = client.transaction().await.unwrap();
-    blocker
-        .batch_execute("LOCK TABLE pay.events IN ACCESS SHARE MODE")
-        .await
-        .unwrap();
+    blocker.batch_execute("LOCK TABLE pay.events IN ACCESS SHARE MODE").await.unwrap();
     let report = maintainer.maintain(NOW).await.unwrap();
     assert_eq!(report.postponed, ["pay.events"]);
     assert_eq!(report.created.len(), 5);

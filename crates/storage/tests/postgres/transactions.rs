@@ -53,9 +53,7 @@ async fn add_all(database: &Database, ids: &[i32]) -> Result<usize, StoreError> 
 async fn it_commits_from_a_spawned_task() {
     let fixture = fixture().await;
     let database = fixture.database.clone();
-    let added = tokio::spawn(async move { add_all(&database, &[1, 2, 1]).await })
-        .await
-        .unwrap();
+    let added = tokio::spawn(async move { add_all(&database, &[1, 2, 1]).await }).await.unwrap();
     assert_eq!(added.unwrap(), 3);
     assert_eq!(fixture.count("SELECT sum(n) FROM t").await, 3);
 }
@@ -139,26 +137,20 @@ async fn retries_are_bounded_and_the_last_error_counts_as_an_outage() {
         .transaction(|tx| {
             Box::pin(async move {
                 attempts.fetch_add(1, Ordering::SeqCst);
-                tx.batch_execute("DO $$ BEGIN RAISE 'busy' USING ERRCODE = '40001'; END $$")
-                    .await?;
+                tx.batch_execute("DO $$ BEGIN RAISE 'busy' USING ERRCODE = '40001'; END $$").await?;
                 Ok(())
             })
         })
         .await;
     let error = result.unwrap_err();
-    assert!(
-        matches!(error, Error::Retryable(_)) && error.is_outage(),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Retryable(_)) && error.is_outage(), "{error}");
     assert_eq!(attempts.load(Ordering::SeqCst), 5);
 }
 
 #[tokio::test]
 async fn a_constraint_checked_at_commit_rejects() {
     let fixture = fixture().await;
-    fixture
-        .execute("CREATE TABLE d (id int CONSTRAINT d_once UNIQUE DEFERRABLE INITIALLY DEFERRED)")
-        .await;
+    fixture.execute("CREATE TABLE d (id int CONSTRAINT d_once UNIQUE DEFERRABLE INITIALLY DEFERRED)").await;
     let result: Result<(), Error> = fixture
         .database
         .transaction(|tx| {
@@ -190,13 +182,7 @@ async fn a_connection_lost_during_commit_is_unavailable() {
     let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND query = 'COMMIT' AND state = 'active'";
     eventually("the commit was killed", async || fixture.count(kill).await == 1).await;
-    let error = tokio::time::timeout(Duration::from_secs(5), task)
-        .await
-        .expect("prompt")
-        .unwrap()
-        .unwrap_err();
-    assert!(
-        matches!(error, StoreError::Storage(Error::Unavailable(_))),
-        "{error}"
-    );
+    let error =
+        tokio::time::timeout(Duration::from_secs(5), task).await.expect("prompt").unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::Storage(Error::Unavailable(_))), "{error}");
 }
