@@ -25,9 +25,11 @@ pub(crate) async fn close(
     parent: TraceParent,
 ) -> Result<Json<PayOrderView>, Problem> {
     let now = to_micros(OffsetDateTime::now_utc());
-    let client = app.database.client().await.map_err(unavailable)?;
-    let requested =
-        pay_orders::request_close(&client, &merchant_id, &number, now).await.map_err(unavailable)?;
+    let requested = {
+        // Given back at once: who waits for the writer with a connection in hand may keep it from getting one.
+        let client = app.database.client().await.map_err(unavailable)?;
+        pay_orders::request_close(&client, &merchant_id, &number, now).await.map_err(unavailable)?
+    };
     let stored = match requested {
         Some(stored) if !stored.order.channel.is_balance() => stored,
         requested => {
@@ -41,6 +43,7 @@ pub(crate) async fn close(
                 })?;
             }
             let wanted = Wanted::PayOrder(number);
+            let client = app.database.client().await.map_err(unavailable)?;
             let found = pay_orders::find(&client, &merchant_id, &wanted).await.map_err(unavailable)?;
             found.ok_or_else(not_found)?
         }

@@ -1,6 +1,7 @@
 //! Closes and expiries, with their grace.
 
 use events::EventType;
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -80,4 +81,18 @@ async fn nothing_can_be_under_way_from_a_balance() {
         ingress.post(&format!("/v1/pay-orders/{}/close", number(&created)), &json!({})).await;
     assert_eq!((status, &closed["status"]), (StatusCode::OK, &json!("TRADE_CLOSED")));
     assert_eq!(ingress.create(&request).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn many_closes_at_once_leave_the_writers_a_connection() {
+    let (ingress, _database) = World::without_broker(&[("PAYRELAY_DATABASE_CONNECTIONS", "4")]).await;
+    let closes = (0..16).map(async |order| {
+        let mut request = new_pay_order(&format!("1000{order}"));
+        request["channel"] = "balance".into();
+        let (_, created) = ingress.create(&request).await;
+        ingress.post(&format!("/v1/pay-orders/{}/close", number(&created)), &json!({})).await
+    });
+    for (status, closed) in join_all(closes).await {
+        assert_eq!((status, &closed["status"]), (StatusCode::OK, &json!("TRADE_CLOSED")), "{closed}");
+    }
 }
