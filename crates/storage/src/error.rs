@@ -117,8 +117,9 @@ fn classify(error: &tokio_postgres::Error) -> Class {
 
 /// Sorts a SQLSTATE (PostgreSQL documentation, appendix A).
 ///
-/// Class 42 (unknown table or column, missing privilege), 28 and 3D are faults of our deployment that every row shares:
-/// taking them for a verdict would dead-letter a whole queue.
+/// Class 42 (unknown table or column, missing privilege), 28, 3D and 3F are faults of our deployment, 0A and 26 those of
+/// statements prepared before a migration or behind a pooler, XX those of the server's files. Every row shares them: taking
+/// them for a verdict would dead-letter a whole queue.
 fn classify_code(code: &SqlState) -> Class {
     let code = code.code();
     match code {
@@ -126,8 +127,11 @@ fn classify_code(code: &SqlState) -> Class {
         // Read-only server, and sessions that the server ended for idling.
         "25006" | "25P03" | "25P04" => Class::Unavailable,
         _ => match code.get(..2) {
-            // Connection, authorization, catalog, resources and disk, cancelled or shutting down, I/O of the server.
-            Some("08" | "28" | "3D" | "42" | "53" | "57" | "58") => Class::Unavailable,
+            // Connection, stale statements, authorization, catalog and schema, resources and disk, cancelled or shutting
+            // down, I/O of the server, damaged files.
+            Some("08" | "0A" | "26" | "28" | "3D" | "3F" | "42" | "53" | "57" | "58" | "XX") => {
+                Class::Unavailable
+            }
             _ => Class::Rejected,
         },
     }
@@ -159,7 +163,8 @@ mod tests {
     #[test]
     fn every_sqlstate_of_an_outage_is_one() {
         for code in [
-            "08006", "25006", "28P01", "42P01", "42501", "53100", "53300", "57014", "57P01", "57P03", "58030",
+            "08006", "0A000", "25006", "26000", "28P01", "3F000", "42P01", "42501", "53100", "53300",
+            "57014", "57P01", "57P03", "58030", "XX001",
         ] {
             assert_eq!(classify_code(&SqlState::from_code(code)), Class::Unavailable, "{code}");
         }
