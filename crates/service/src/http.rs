@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::problem::{unknown_method, unknown_path};
 
-/// Longest drain of a listener: above any request timeout, so that only clients that do not read are cut off.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(45);
+/// Longest drain of a listener. Above what a request takes once long polls are ended, and twice below the usual grace: the
+/// public listener drains, then the admin listener, and a client that never ends its request must not make the stop a failure.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The bounds of a request.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +57,7 @@ pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `cancel`, then takes no more connections, finishes the requests under way, and returns. Connections that do
-/// not end are dropped after 45 s; a caller with less patience drops the future.
+/// not end are dropped after 12 s; a caller with less patience drops the future.
 pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) -> io::Result<()> {
     let listener = listener.tap_io(|connection| {
         // Only costs latency when it fails.

@@ -5,6 +5,8 @@ use axum::Router;
 use axum::routing::get;
 use service::Shutdown;
 use service::http::{Limits, shell};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::Server;
@@ -34,6 +36,31 @@ async fn a_request_under_way_is_finished_and_a_new_one_refused() {
     gate.add_permits(1);
     assert_eq!(under_way.await.unwrap().unwrap(), "done");
     server.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_holds_nobody_up() {
+    let server = Server::start(shell(Router::new(), Limits::default())).await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    // Accepted in the order of their connecting: the silent one is in.
+    server.get("/").await;
+    server.cancel.cancel();
+    let served = tokio::time::timeout(Duration::from_secs(5), server.served).await;
+    served.expect("it stops").unwrap().unwrap();
+    drop(silent);
+}
+
+#[tokio::test]
+async fn half_a_request_is_dropped_within_half_the_usual_grace() {
+    let server = Server::start(shell(Router::new(), Limits::default())).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    silent.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
+    server.get("/").await;
+    server.cancel.cancel();
+    // Nothing moves any more but the clock.
+    tokio::time::pause();
+    let served = tokio::time::timeout(Duration::from_millis(12_500), server.served).await;
+    served.expect("it stops").unwrap().unwrap();
 }
 
 #[tokio::test]
