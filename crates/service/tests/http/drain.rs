@@ -45,8 +45,8 @@ async fn a_client_that_says_nothing_holds_nobody_up() {
     // Accepted in the order of their connecting: the silent one is in.
     server.get("/").await;
     server.cancel.cancel();
-    let served = tokio::time::timeout(Duration::from_secs(5), server.served).await;
-    served.expect("it stops").unwrap().unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), server.served).await;
+    ended.expect("it stops").unwrap().unwrap();
     drop(silent);
 }
 
@@ -59,8 +59,8 @@ async fn half_a_request_is_dropped_within_half_the_usual_grace() {
     server.cancel.cancel();
     // Nothing moves any more but the clock.
     tokio::time::pause();
-    let served = tokio::time::timeout(Duration::from_millis(12_500), server.served).await;
-    served.expect("it stops").unwrap().unwrap();
+    let ended = tokio::time::timeout(Duration::from_millis(12_500), server.served).await;
+    ended.expect("it stops").unwrap().unwrap();
 }
 
 #[tokio::test]
