@@ -83,7 +83,7 @@ impl Service {
     /// the hard end cuts off is made again when its lease is over.
     ///
     /// # Errors
-    /// When the listener fails or a part panics.
+    /// When the listener fails, a part panics, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let cancel = &shutdown.soft;
         let consumers = self.consumers();
@@ -100,7 +100,7 @@ impl Service {
         let dispatcher = self.dispatcher()?;
         // The admin listener goes on to answer while the others drain.
         let drained = CancellationToken::new();
-        let admin = tokio::spawn(http::serve(self.admin, service::admin::router(options), drained.clone()));
+        let admin = http::serve(self.admin, service::admin::router(options), drained.clone());
 
         let mut work = JoinSet::new();
         for consumer in consumers {
@@ -118,13 +118,14 @@ impl Service {
         });
         tracing::info!(admin = %self.admin_addr, "merchant notifier runs");
 
-        let worked = shutdown.until_hard(finish(work)).await;
-        drained.cancel();
-        worked.unwrap_or(Ok(()))?;
-        if let Some(stopped) = shutdown.until_hard(admin).await {
-            stopped.context("the admin listener panicked")??;
-        }
-        Ok(())
+        let served = async { admin.await.context("the admin listener") };
+        let worked = async {
+            let worked = finish(work).await;
+            drained.cancel();
+            worked
+        };
+        let ended = shutdown.until_hard(async { tokio::try_join!(worked, served) }).await;
+        ended.context("the grace was over before the work was")?.map(drop)
     }
 
     /// One consumer for each queue of the service.

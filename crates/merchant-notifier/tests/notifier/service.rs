@@ -243,3 +243,13 @@ async fn another_master_key_is_refused_at_the_start() {
     let error = Service::start(other).await.unwrap_err();
     assert!(error.to_string().contains("PAYRELAY_MASTER_KEY"), "{error:#}");
 }
+
+#[tokio::test]
+async fn a_grace_that_is_too_short_is_an_error() {
+    let servers = Servers::start().await;
+    let service = Service::start(servers.config(MASTER_KEY)).await.unwrap();
+    let shutdown = Shutdown::new();
+    shutdown.hard.cancel();
+    let error = service.run(shutdown).await.unwrap_err();
+    assert!(error.to_string().contains("grace"), "{error:#}");
+}
