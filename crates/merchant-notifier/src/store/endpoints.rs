@@ -16,7 +16,7 @@ ON CONFLICT (merchant_id) DO UPDATE SET
     ack = coalesce($5::text, e.ack),
     ladder_ms = CASE WHEN $6::boolean THEN excluded.ladder_ms ELSE e.ladder_ms END,
     updated_at = now()
-RETURNING *, xmax = 0 AS made";
+RETURNING merchant_id, url, enabled, ack, ladder_ms, created_at, updated_at, xmax = 0 AS made";
 
 /// Makes or changes an endpoint. `sealed_secret` is taken only if it is made, which the answer says.
 pub async fn put(
@@ -48,7 +48,8 @@ pub async fn put(
 }
 
 const LIST: &str = "
-SELECT * FROM notify.endpoints WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id LIMIT 10000";
+SELECT merchant_id, url, enabled, ack, ladder_ms, created_at, updated_at FROM notify.endpoints
+WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id LIMIT 10000";
 
 /// The endpoint of one merchant, or all of them (at most 10,000) by merchant.
 pub async fn list(

@@ -119,7 +119,9 @@ pub struct Parked {
     pub parked_at: OffsetDateTime,
 }
 
-const PARKED: &str = "SELECT * FROM notify.parked ORDER BY parked_at DESC LIMIT $1";
+const PARKED: &str = "
+SELECT queue, message_key, reason, detail, attempts, event_id, event_type, merchant_id, order_no, parked_at
+FROM notify.parked ORDER BY parked_at DESC LIMIT $1";
 
 /// The newest dead letters.
 pub async fn parked(client: &impl GenericClient, limit: i64) -> Result<Vec<Parked>, Error> {

@@ -362,3 +362,21 @@ async fn pruning_forgets_bodies_and_dead_letters_but_never_an_event_key() {
     assert_eq!(db.value::<i64>("SELECT count(*) FROM notify.parked").await, 0);
     assert_eq!(db.notify(&[done]).await, [false]);
 }
+
+#[tokio::test]
+async fn a_running_service_bears_the_columns_of_the_next_migration() {
+    let db = TestDatabase::create().await;
+    let client = db.database.client().await.unwrap();
+    let statements = async || {
+        endpoints::put(&client, &merchant("m1"), &EndpointChange::default(), b"sealed").await.unwrap();
+        endpoints::list(&client, None).await.unwrap();
+        listings::parked(&client, 10).await.unwrap();
+        endpoints::settle(&client).await.unwrap();
+        leases::claim(&client, &ROOM).await.unwrap();
+    };
+    statements().await;
+    for table in ["endpoints", "notifications", "parked"] {
+        db.execute(&format!("ALTER TABLE notify.{table} ADD later int")).await;
+    }
+    statements().await;
+}

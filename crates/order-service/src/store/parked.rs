@@ -16,7 +16,9 @@ const INSERT: &str = "
 
 /// What was handled after all is parked no longer.
 const LIST: &str = "
-    SELECT p.* FROM orders.parked p
+    SELECT p.queue, p.message_id, p.reason, p.detail, p.attempts, p.first_seen, p.upstream, p.traceparent, p.type,
+        p.merchant_id, p.order_no, p.pay_order_no, p.event_id, p.occurred_at, p.parked_at
+    FROM orders.parked p
     WHERE NOT EXISTS (SELECT FROM orders.handled h
                       WHERE h.occurred_at = p.occurred_at AND h.event_id = p.event_id)
     ORDER BY p.parked_at DESC

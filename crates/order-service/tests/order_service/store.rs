@@ -277,3 +277,20 @@ async fn a_trace_tells_what_happened_in_the_order_of_time() {
     let closed = trace::steps(&fixture.database, &key("2").order_no).await.unwrap();
     assert_eq!(closed.last().unwrap().step, "order_closed");
 }
+
+#[tokio::test]
+async fn a_running_service_bears_the_columns_of_the_next_migration() {
+    let fixture = Fixture::with_orders(&["1"]).await;
+    fixture.order("1").await;
+    parked::list(&fixture.database, 10).await.unwrap();
+    let client = fixture.database.client().await.unwrap();
+    client
+        .batch_execute("ALTER TABLE orders.orders ADD later int; ALTER TABLE orders.parked ADD later int")
+        .await
+        .unwrap();
+    // Back into the pool, for the statements that were prepared on this connection.
+    drop(client);
+    fixture.order("1").await;
+    parked::list(&fixture.database, 10).await.unwrap();
+    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [Outcome::Applied]);
+}
