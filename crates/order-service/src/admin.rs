@@ -14,8 +14,8 @@ use crate::failure::Failure;
 use crate::store::parked::Parked;
 use crate::store::{handled, parked, trace};
 
-/// The longest window of one audit.
-const MAX_AUDIT: Duration = Duration::days(7);
+/// The longest window of one audit, as long as the ingress takes.
+const MAX_AUDIT: Duration = Duration::days(31);
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
 
