@@ -1,6 +1,6 @@
 //! Between events and bytes: protobuf, proto3 JSON, and the bare order numbers that older publishers send.
 //!
-//! The body's form is told by the AMQP `content_type`, as CONTRACT.md of the exchange lists them:
+//! The body's form is told by the AMQP `content_type`:
 //!
 //! | `content_type` | body |
 //! |---|---|

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::PublishError;
 
-/// Names of the headers that payrelay writes itself (CONTRACT.md, AMQP).
+/// Names of the headers that payrelay writes itself.
 pub mod header {
     /// How often the message was handled in vain, an integer.
     pub const ATTEMPTS: &str = "x-payrelay-attempts";

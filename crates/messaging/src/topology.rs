@@ -1,4 +1,4 @@
-//! Exchanges, queues and bindings. The one table of queue arguments (CONTRACT.md, AMQP) stands here.
+//! Exchanges, queues and bindings. The one table of queue arguments stands here.
 
 use std::time::Duration;
 
