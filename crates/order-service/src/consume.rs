@@ -1,7 +1,7 @@
 //! The consumer of the events of pay orders.
 
 use events::codec::{self, DecodeError, Incoming};
-use events::{MerchantId, SOURCE};
+use events::{EventType, MerchantId, SOURCE};
 use messaging::{Delivery, Handler, HandlerError, Verdict, header};
 use service::TraceParent;
 use sha2::{Digest as _, Sha256};
@@ -102,7 +102,8 @@ impl Handler for PayEvents {
 }
 
 fn verdict(delivery: &Delivery, message: Option<&Incoming>, outcome: Outcome) -> Verdict {
-    let event_type = delivery.routing_key.clone();
+    // A label must be one of few: a key that names no type is a publisher's own.
+    let event_type = delivery.routing_key.parse::<EventType>().map_or("unknown", EventType::as_str);
     let name = match &outcome {
         Outcome::Applied => "applied",
         Outcome::Duplicate => "duplicate",

@@ -1,6 +1,5 @@
 //! Starting the service and stopping it.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
@@ -65,7 +64,7 @@ impl Service {
     /// Takes work until `shutdown`: softly it takes nothing new, finishes what it has, and acknowledges it.
     ///
     /// # Errors
-    /// When a listener fails.
+    /// When a part panics, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let cancel = &shutdown.soft;
         let consumers = self.consumers();
@@ -75,36 +74,28 @@ impl Service {
             token: self.config.common.admin_token.clone(),
             routes: operators::router(self.database.clone()),
         };
-        let mut work = JoinSet::<io::Result<()>>::new();
+        let mut work = JoinSet::new();
         let router = http::router(self.database.clone(), self.config.order_api_token.clone());
         work.spawn(serve(self.http, router, cancel.clone()));
         for consumer in consumers {
             let handler =
                 consume::PayEvents::new(self.database.clone(), self.config.default_merchant_id.clone());
             let cancel = cancel.clone();
-            work.spawn(async move {
-                consumer.run(handler, cancel).await;
-                Ok(())
-            });
+            work.spawn(async move { consumer.run(handler, cancel).await });
         }
-        let maintenance = maintenance::run(self.database.clone(), self.config.retention_days, cancel.clone());
-        work.spawn(async move {
-            maintenance.await;
-            Ok(())
-        });
+        work.spawn(maintenance::run(self.database.clone(), self.config.retention_days, cancel.clone()));
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "order service runs");
 
         // The admin listener goes on to answer while the others drain.
         let drained = CancellationToken::new();
         let admin = serve(self.admin, admin::router(options), drained.clone());
-        let served = async { admin.await.context("the admin listener") };
         let worked = async {
             let worked = finish(work).await;
             drained.cancel();
             worked
         };
-        let ended = shutdown.until_hard(async { tokio::try_join!(worked, served) }).await;
-        ended.context("the grace was over before the work was")?.map(drop)
+        let ended = shutdown.until_hard(async { tokio::join!(worked, admin).0 }).await;
+        ended.context("the grace was over before the work was")?
     }
 
     /// One consumer for each queue of the service.
@@ -134,9 +125,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Service::start(config).await?.run(shutdown).await
 }
 
-async fn finish(mut work: JoinSet<io::Result<()>>) -> anyhow::Result<()> {
+async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {
     while let Some(ended) = work.join_next().await {
-        ended.context("a part of the service panicked")??;
+        ended.context("a part of the service panicked")?;
     }
     Ok(())
 }

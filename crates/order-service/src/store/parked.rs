@@ -12,7 +12,8 @@ const INSERT: &str = "
     INSERT INTO orders.parked (queue, message_id, reason, detail, attempts, first_seen, upstream, traceparent,
         type, merchant_id, order_no, pay_order_no, event_id, occurred_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT (message_id, queue, reason) DO UPDATE
+    SET detail = excluded.detail, attempts = excluded.attempts, parked_at = now()";
 
 /// What was handled after all is parked no longer.
 const LIST: &str = "
@@ -73,7 +74,7 @@ pub struct Subject {
     pub occurred_at: Option<OffsetDateTime>,
 }
 
-/// Records a dead letter. Repeating it changes nothing.
+/// Records a dead letter. One that was replayed and comes again has its newest detail, and counts as parked just now.
 pub async fn insert(database: &Database, parked: &Parked) -> Result<(), Error> {
     let client = database.client().await?;
     let insert = client.prepare_cached(INSERT).await?;
