@@ -12,7 +12,7 @@ mod message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messaging::{Broker, Outcome, PublishError, Publisher, Topology};
+use messaging::{Outcome, PublishError, Publisher};
 use storage::{Database, leadership};
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -40,8 +40,6 @@ const LEADERSHIP_KEY: i64 = 0x7061_795f_6f75_7400;
 enum StepError {
     #[error(transparent)]
     Database(#[from] storage::Error),
-    #[error("the topology cannot be declared: {0}")]
-    Topology(#[from] messaging::Error),
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error("{0} events were refused by a queue, as a full one")]
@@ -52,9 +50,7 @@ enum StepError {
 #[derive(Debug, Clone)]
 pub(crate) struct Relay {
     pub(crate) database: Database,
-    pub(crate) broker: Broker,
     pub(crate) publisher: Publisher,
-    pub(crate) topology: Arc<Topology>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) shard: Shard,
 }
@@ -64,8 +60,7 @@ impl Relay {
     pub(crate) async fn run(self, cancel: CancellationToken) {
         let key = LEADERSHIP_KEY + i64::from(self.shard.shard);
         leadership::hold(&self.database, key, &cancel, |leading| {
-            let leader = Leader { relay: self.clone(), cursor: Cursor::new(Instant::now()), declared: false };
-            leader.run(leading)
+            Leader { relay: self.clone(), cursor: Cursor::new(Instant::now()) }.run(leading)
         })
         .await;
     }
@@ -75,8 +70,6 @@ impl Relay {
 struct Leader {
     relay: Relay,
     cursor: Cursor,
-    /// Whether the queues are known to stand. A broker that comes back may be an empty one.
-    declared: bool,
 }
 
 impl Leader {
@@ -101,7 +94,6 @@ impl Leader {
                     tracing::warn!(%error, shard = self.relay.shard.shard, pause_ms = backoff.as_millis(), "the relay backs off");
                     // What was read and not published lies behind the cursor.
                     self.cursor = Cursor::new(Instant::now());
-                    self.declared = false;
                     cancel.run_until_cancelled(sleep(backoff)).await;
                     backoff = (backoff * 2).min(BACKOFF.1);
                 }
@@ -111,17 +103,12 @@ impl Leader {
 
     /// Publishes one batch of what is due, and says how many events were read.
     async fn step(&mut self) -> Result<usize, StepError> {
-        self.declared &= self.relay.publisher.is_ready();
         let low = self.cursor.start(Instant::now());
         let client = self.relay.database.client().await?;
         let batch =
             outbox::read(&client, self.relay.shard, low, OffsetDateTime::now_utc(), BATCH.into()).await?;
         drop(client);
         let Some(last) = batch.last() else { return Ok(0) };
-        if !self.declared {
-            self.relay.broker.declare(&self.relay.topology).await?;
-            self.declared = true;
-        }
         let outcomes = self.relay.publisher.publish(batch.iter().map(message::of).collect()).await?;
         self.settle(&batch, &outcomes).await?;
         self.cursor.read_to(last.id);

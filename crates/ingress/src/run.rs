@@ -67,7 +67,7 @@ impl Service {
     /// committed while the writers end, then stops. Hard: drops what is left; nothing that was answered is lost.
     ///
     /// # Errors
-    /// When a listener fails, or the hard end comes before the soft one is through.
+    /// When the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let Self { database, broker, config, .. } = self;
         let signals = Arc::new(Signals::new());
@@ -75,15 +75,14 @@ impl Service {
         let tasks = TaskTracker::new();
 
         let mut publishers = Vec::new();
-        let topology = Arc::new(Topology::payrelay(&config.retry_delays));
+        let topology = Topology::payrelay(&config.retry_delays);
         for shard in 0..config.outbox_shards {
-            let publisher = Publisher::spawn(broker.named(&format!("relay {shard}")), background.clone());
+            let broker = broker.named(&format!("relay {shard}"));
+            let publisher = Publisher::spawn_declaring(broker, topology.clone(), background.clone());
             publishers.push(publisher.clone());
             let relay = Relay {
                 database: database.clone(),
-                broker: broker.clone(),
                 publisher,
-                topology: Arc::clone(&topology),
                 signals: Arc::clone(&signals),
                 shard: Shard { shard, shards: config.outbox_shards },
             };
@@ -109,19 +108,17 @@ impl Service {
 
         // The admin listener goes on to answer while the others drain.
         let admin = serve(self.admin, routes, background.clone());
-        let administered = async { admin.await.context("the admin listener") };
         let worked = async {
-            let served = serve(self.http, app::router(Arc::clone(&app)), shutdown.soft.clone()).await;
+            serve(self.http, app::router(Arc::clone(&app)), shutdown.soft.clone()).await;
             app.pay_orders.shutdown().await;
             app.facts.shutdown().await;
             background.cancel();
             tasks.close();
             tasks.wait().await;
-            served.context("the public listener")
         };
-        let ended = shutdown.until_hard(async { tokio::try_join!(worked, administered) }).await;
+        let ended = shutdown.until_hard(async { tokio::join!(worked, admin) }).await;
         background.cancel();
-        ended.context("the grace was over before the work was")?.map(drop)
+        ended.map(drop).context("the grace was over before the work was")
     }
 }
 

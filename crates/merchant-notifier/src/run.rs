@@ -83,7 +83,7 @@ impl Service {
     /// the hard end cuts off is made again when its lease is over.
     ///
     /// # Errors
-    /// When the listener fails, a part panics, or the hard end comes before the soft one is through.
+    /// When a part panics, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let cancel = &shutdown.soft;
         let consumers = self.consumers();
@@ -118,14 +118,13 @@ impl Service {
         });
         tracing::info!(admin = %self.admin_addr, "merchant notifier runs");
 
-        let served = async { admin.await.context("the admin listener") };
         let worked = async {
             let worked = finish(work).await;
             drained.cancel();
             worked
         };
-        let ended = shutdown.until_hard(async { tokio::try_join!(worked, served) }).await;
-        ended.context("the grace was over before the work was")?.map(drop)
+        let ended = shutdown.until_hard(async { tokio::join!(worked, admin).0 }).await;
+        ended.context("the grace was over before the work was")?
     }
 
     /// One consumer for each queue of the service.

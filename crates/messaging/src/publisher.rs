@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::message::{Encoded, Message};
-use crate::{Broker, Error, connection, reconnect, topology};
+use crate::{Broker, Error, Topology, connection, reconnect, topology};
 
 /// Messages between two waits for confirms. More gains nothing and only delays the first answer.
 const MAX_BATCH: usize = 1000;
@@ -88,9 +88,19 @@ impl Publisher {
     /// Starts the task. It connects, declares [`crate::EXCHANGE`], and connects again whenever the connection
     /// breaks, until `cancel` or until the last handle is dropped.
     pub fn spawn(broker: Broker, cancel: CancellationToken) -> Self {
+        Self::start(broker, None, cancel)
+    }
+
+    /// The same, but declares `topology` on every connection before it publishes anything. A broker that comes back empty
+    /// would else take a message for those queues alone that stand already.
+    pub fn spawn_declaring(broker: Broker, topology: Topology, cancel: CancellationToken) -> Self {
+        Self::start(broker, Some(topology), cancel)
+    }
+
+    fn start(broker: Broker, topology: Option<Topology>, cancel: CancellationToken) -> Self {
         let (requests, receiver) = mpsc::channel(WAITING_BATCHES);
         let (state_sender, state) = watch::channel(State::Disconnected);
-        tokio::spawn(Task { broker, requests: receiver, state: state_sender, cancel }.run());
+        tokio::spawn(Task { broker, topology, requests: receiver, state: state_sender, cancel }.run());
         Self { requests, state }
     }
 
@@ -125,6 +135,7 @@ impl Publisher {
 
 struct Task {
     broker: Broker,
+    topology: Option<Topology>,
     requests: mpsc::Receiver<Request>,
     state: watch::Sender<State>,
     cancel: CancellationToken,
@@ -140,9 +151,10 @@ enum End {
 impl Task {
     async fn run(mut self) {
         let cancel = self.cancel.clone();
-        let broker = self.broker.clone();
+        let (broker, topology) = (self.broker.clone(), self.topology.take());
         loop {
-            let opening = reconnect::until_ok("connecting the publisher", &cancel, || open(&broker));
+            let opening =
+                reconnect::until_ok("connecting the publisher", &cancel, || open(&broker, topology.as_ref()));
             let Some(Some((connection, channel))) =
                 self.refuse_during(opening, || PublishError::Disconnected).await
             else {
@@ -231,16 +243,21 @@ impl Task {
 
 /// A connection with a channel in confirm mode. All of it is one try, for a broker that lets us in and then refuses
 /// the channel or the exchange must be left alone for a while, too.
-async fn open(broker: &Broker) -> Result<(Connection, Channel), Error> {
+async fn open(broker: &Broker, topology: Option<&Topology>) -> Result<(Connection, Channel), Error> {
     let connection = broker.connect().await?;
     let opening = async {
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        topology::declare_event_exchange(&channel).await?;
-        Ok::<_, Error>(channel)
+        if let Some(topology) = topology {
+            connection::declare_on(&connection, topology).await?;
+        }
+        let channel = async {
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            topology::declare_event_exchange(&channel).await?;
+            Ok(channel)
+        };
+        connection::within("open a channel", OPEN_TIMEOUT, channel).await?
     };
-    let channel = connection::within("open a channel", OPEN_TIMEOUT, opening).await.flatten();
-    match channel {
+    match opening.await {
         Ok(channel) => Ok((connection, channel)),
         Err(error) => {
             connection::close(&connection).await;

@@ -3,7 +3,7 @@
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use messaging::{EXCHANGE, Outcome, PublishError, Publisher};
+use messaging::{ConsumerQueue, EXCHANGE, Outcome, PublishError, Publisher, Topology};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Fixture, message, names, until};
@@ -125,4 +125,18 @@ async fn an_exchange_of_another_kind_is_an_error_until_somebody_removes_it() {
     until("the publisher is ready", || publisher.is_ready()).await;
     let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "unbound")]).await.unwrap();
     assert!(matches!(outcomes[..], [Outcome::Returned { .. }]), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_comes_back_empty_gets_every_queue_before_the_first_message() {
+    let fixture = Fixture::new().await;
+    let queues = ["trade", "merchant"].map(|consumer| ConsumerQueue::new(consumer, "pay.success"));
+    let topology = Topology { queues: queues.to_vec(), retry: fixture.retry.clone() };
+    // Only the first stands: a publisher that does not declare is confirmed for it alone.
+    let publisher = Publisher::spawn_declaring(fixture.broker.clone(), topology, CancellationToken::new());
+    let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "for both")]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Confirmed]);
+    for queue in queues {
+        assert_eq!(fixture.take_soon(&queue.queue).await.data, b"for both", "{}", queue.queue);
+    }
 }

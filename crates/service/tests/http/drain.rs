@@ -5,7 +5,7 @@ use axum::Router;
 use axum::routing::get;
 use service::Shutdown;
 use service::http::{Limits, shell};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -35,7 +35,7 @@ async fn a_request_under_way_is_finished_and_a_new_one_refused() {
     assert!(!server.served.is_finished(), "it waits for the request under way");
     gate.add_permits(1);
     assert_eq!(under_way.await.unwrap().unwrap(), "done");
-    server.served.await.unwrap().unwrap();
+    server.served.await.unwrap();
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_client_that_says_nothing_holds_nobody_up() {
     server.get("/").await;
     server.cancel.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), server.served).await;
-    ended.expect("it stops").unwrap().unwrap();
+    ended.expect("it stops").unwrap();
     drop(silent);
 }
 
@@ -60,7 +60,7 @@ async fn half_a_request_is_dropped_within_half_the_usual_grace() {
     // Nothing moves any more but the clock.
     tokio::time::pause();
     let ended = tokio::time::timeout(Duration::from_millis(12_500), server.served).await;
-    ended.expect("it stops").unwrap().unwrap();
+    ended.expect("it stops").unwrap();
 }
 
 #[tokio::test]
@@ -70,4 +70,16 @@ async fn what_does_not_end_in_the_grace_is_dropped() {
     assert!(shutdown.soft.is_cancelled());
     assert_eq!(shutdown.until_hard(std::future::pending::<()>()).await, None);
     assert_eq!(Shutdown::new().until_hard(async { 1 }).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_the_head_of_its_request_loses_its_connection() {
+    let server = Server::start(shell(Router::new(), Limits::default())).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    silent.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
+    server.get("/").await;
+    // Nothing moves any more but the clock.
+    tokio::time::pause();
+    let ended = tokio::time::timeout(Duration::from_secs(35), silent.read_to_end(&mut Vec::new())).await;
+    ended.expect("the server closes the connection").unwrap();
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 struct Server {
     address: SocketAddr,
     cancel: CancellationToken,
-    served: JoinHandle<std::io::Result<()>>,
+    served: JoinHandle<()>,
     client: reqwest::Client,
 }
 
