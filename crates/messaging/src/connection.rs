@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A blocked connection never answers a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For declaring a whole topology, with new quorum queues electing their leaders.
-const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the broker could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,15 @@ pub enum Error {
         /// How long it was waited for.
         after: Duration,
     },
+}
+
+impl Error {
+    /// The AMQP reply code with which the broker refused, as 404 (there is no such thing) or 406 (it is different).
+    pub fn reply_code(&self) -> Option<u16> {
+        let Self::Broker(error) = self else { return None };
+        let lapin::ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
+        Some(refusal.get_id())
+    }
 }
 
 /// Where the broker is and under which name to connect. Cheap to clone; connects only when asked.

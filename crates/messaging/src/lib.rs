@@ -13,7 +13,9 @@
 
 mod connection;
 mod consumer;
+mod dead_letters;
 mod definitions;
+mod inspection;
 mod message;
 mod publisher;
 pub mod reconnect;
@@ -22,7 +24,9 @@ mod topology;
 
 pub use connection::{Broker, Error, close};
 pub use consumer::{Consumer, ConsumerStatus, Delivery, Handler, HandlerError, Parked, Verdict};
+pub use dead_letters::{DeadLetter, DeadLetters, LOOK, ReplayError};
 pub use definitions::definitions;
+pub use inspection::Finding;
 pub use message::{Message, header};
 pub use publisher::{Outcome, PublishError, Publisher};
 pub use retry_delays::{InvalidRetryDelays, RetryDelays};

@@ -122,10 +122,11 @@ impl Topology {
     /// A queue that exists with other arguments is refused by the broker (406): arguments are for ever.
     pub async fn declare(&self, channel: &Channel) -> Result<(), Error> {
         for exchange in self.exchanges() {
-            declare_exchange(channel, exchange).await?;
+            exchange.declare(channel, false).await?;
         }
         for queue in self.queues() {
-            declare_queue(channel, queue).await?;
+            queue.declare(channel, false).await?;
+            queue.bind(channel).await?;
         }
         Ok(())
     }
@@ -164,43 +165,46 @@ impl Topology {
 
 /// Declares [`EXCHANGE`] alone, which is all that a publisher needs to find.
 pub(crate) async fn declare_event_exchange(channel: &Channel) -> Result<(), Error> {
-    declare_exchange(channel, Exchange { name: EXCHANGE.to_owned(), kind: DIRECT }).await
+    Exchange { name: EXCHANGE.to_owned(), kind: DIRECT }.declare(channel, false).await
 }
 
-async fn declare_exchange(channel: &Channel, exchange: Exchange) -> Result<(), Error> {
-    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    let kind = if exchange.kind == FANOUT { ExchangeKind::Fanout } else { ExchangeKind::Direct };
-    channel.exchange_declare(exchange.name.into(), kind, options, FieldTable::default()).await?;
-    Ok(())
+impl Exchange {
+    /// `passive` only asks whether it is there.
+    pub(crate) async fn declare(&self, channel: &Channel, passive: bool) -> Result<(), Error> {
+        let options = ExchangeDeclareOptions { durable: true, passive, ..Default::default() };
+        let kind = if self.kind == FANOUT { ExchangeKind::Fanout } else { ExchangeKind::Direct };
+        channel.exchange_declare(self.name.as_str().into(), kind, options, FieldTable::default()).await?;
+        Ok(())
+    }
 }
 
-async fn declare_queue(channel: &Channel, queue: Queue) -> Result<(), Error> {
-    let options = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(queue.name.as_str().into(), options, field_table(queue.arguments)).await?;
-    if let Some((exchange, routing_key)) = queue.binding {
+impl Queue {
+    /// `passive` only asks whether it is there.
+    pub(crate) async fn declare(&self, channel: &Channel, passive: bool) -> Result<(), Error> {
+        let options = QueueDeclareOptions { durable: true, passive, ..Default::default() };
+        channel.queue_declare(self.name.as_str().into(), options, field_table(&self.arguments)).await?;
+        Ok(())
+    }
+
+    async fn bind(self, channel: &Channel) -> Result<(), Error> {
+        let Some((exchange, routing_key)) = self.binding else { return Ok(()) };
         let options = QueueBindOptions::default();
         channel
-            .queue_bind(
-                queue.name.into(),
-                exchange.into(),
-                routing_key.into(),
-                options,
-                FieldTable::default(),
-            )
+            .queue_bind(self.name.into(), exchange.into(), routing_key.into(), options, FieldTable::default())
             .await?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// The table's values are texts and whole numbers only, which is what both AMQP and definitions.json spell alike.
-fn field_table(arguments: Map<String, Value>) -> FieldTable {
+fn field_table(arguments: &Map<String, Value>) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in arguments {
         let value = match value {
-            Value::String(text) => AMQPValue::LongString(text.into()),
+            Value::String(text) => AMQPValue::LongString(text.as_str().into()),
             number => AMQPValue::LongLongInt(number.as_i64().unwrap_or(i64::MAX)),
         };
-        table.insert(name.into(), value);
+        table.insert(name.as_str().into(), value);
     }
     table
 }

@@ -5,7 +5,9 @@
 mod consumer;
 mod copies;
 mod crashes;
+mod dead_letters;
 mod faults;
+mod inspection;
 mod publisher;
 mod support;
 mod topology;
