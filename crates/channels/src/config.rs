@@ -67,6 +67,13 @@ impl ChannelSet {
         if errors.is_empty() { Ok(Self { accounts }) } else { Err(ConfigErrors(errors)) }
     }
 
+    /// Adds the accounts of `other`; of two of the same name the other's holds.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.accounts.extend(other.accounts);
+        self
+    }
+
     /// The account of this name.
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.accounts.get(name)

@@ -56,6 +56,16 @@ fn keys_come_by_value_by_file_or_as_lists() {
 }
 
 #[test]
+fn sets_are_joined_and_the_later_holds() {
+    let set = |account: &str, secret: &str| {
+        parse(&format!("[{account}]\nkind = 'standard'\nsecret = '{secret}'\n")).unwrap()
+    };
+    let joined = set("a", SECRET).with(set("b", SECRET)).with(set("a", OTHER));
+    assert_eq!(joined.names().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(accepts(&joined, "a", OTHER) && !accepts(&joined, "a", SECRET));
+}
+
+#[test]
 fn an_empty_file_has_no_accounts() {
     assert_eq!(parse("# nothing yet\n").unwrap().names().count(), 0);
     assert_eq!(ChannelSet::default().names().count(), 0);

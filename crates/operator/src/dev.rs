@@ -1,7 +1,5 @@
 //! `payrelay dev`: the whole pipeline in one process, to develop and to try against.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::Args;
 use devstack::{Stack, StackOptions};
@@ -24,7 +22,7 @@ const MERCHANT: &str = "dev-merchant";
 pub(crate) struct DevOptions {
     /// A channels file of your own, besides the account that is always there.
     #[arg(long, value_name = "FILE")]
-    channels: Option<PathBuf>,
+    channels: Option<String>,
     /// Where the webhooks of the merchant go.
     #[arg(long, value_name = "URL")]
     webhook_url: Option<String>,

@@ -1,15 +1,15 @@
 //! All services in this process, configured by the same variables as their own binaries.
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, env, fs, time::Duration};
 
-use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use channels::ChannelSet;
 use events::ChannelAccount;
 use service::{Loader, Shutdown};
 use tokio::task::JoinSet;
 use webhooks::Secret;
 
-use crate::admin::Admin;
+use crate::{admin::Admin, failure::Failure};
 
 /// How long the services may take to drain.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     pub(crate) database_url: String,
     pub(crate) amqp_url: String,
     /// A channels file of the developer's own.
-    pub(crate) channels_file: Option<PathBuf>,
+    pub(crate) channels_file: Option<String>,
     /// As in `PAYRELAY_RETRY_DELAYS`.
     pub(crate) retry_delays: Option<String>,
     /// As in `PAYRELAY_NOTIFY_LADDER`.
@@ -47,17 +47,17 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Starts all services on free ports of loopback; they answer when this returns.
-    pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, Failure> {
         service::telemetry::metrics();
         service::tls::install();
         let standard_secret = Secret::generate(rand::random());
-        let channels_file = channels_file(settings, &standard_secret)?;
         let [admin_token, order_api_token] = [(), ()].map(|()| hex(rand::random()));
-        let mut variables = variables(settings, &admin_token, &order_api_token);
-        variables.insert("PAYRELAY_CHANNELS_FILE".to_owned(), channels_file.path().display().to_string());
+        let variables = variables(settings, &admin_token, &order_api_token);
 
         let shutdown = Shutdown::new();
-        let ingress = ingress::Service::start(load(&variables, ingress::Config::load)?).await?;
+        let mut ingress = load(&variables, ingress::Config::load)?;
+        ingress.channels = with_standard_account(ingress.channels, &standard_secret)?;
+        let ingress = ingress::Service::start(ingress).await?;
         let order_service =
             order_service::Service::start(load(&variables, order_service::Config::load)?).await?;
         let notifier =
@@ -71,7 +71,7 @@ impl Pipeline {
             notifier_admin_url: http(notifier.admin_addr),
             admin_token,
             order_api_token,
-            standard_account: ChannelAccount::parse(STANDARD_ACCOUNT)?,
+            standard_account: ChannelAccount::parse(STANDARD_ACCOUNT).map_err(anyhow::Error::from)?,
             standard_secret,
             shutdown: shutdown.clone(),
             services: JoinSet::new(),
@@ -128,8 +128,12 @@ fn variables(settings: &Settings, admin_token: &str, order_api_token: &str) -> B
     variables
         .entry("PAYRELAY_MASTER_KEY".to_owned())
         .or_insert_with(|| STANDARD.encode(rand::random::<[u8; 32]>()));
-    variables.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    for (name, value) in fixed {
+        variables.remove(&format!("{name}_FILE"));
+        variables.insert(name.to_owned(), value.to_owned());
+    }
     for (name, value) in [
+        ("PAYRELAY_CHANNELS_FILE", &settings.channels_file),
         ("PAYRELAY_RETRY_DELAYS", &settings.retry_delays),
         ("PAYRELAY_NOTIFY_LADDER", &settings.notify_ladder),
     ] {
@@ -138,28 +142,22 @@ fn variables(settings: &Settings, admin_token: &str, order_api_token: &str) -> B
     variables
 }
 
-fn load<C>(variables: &BTreeMap<String, String>, load: impl FnOnce(&mut Loader) -> C) -> anyhow::Result<C> {
+fn load<C>(variables: &BTreeMap<String, String>, load: impl FnOnce(&mut Loader) -> C) -> Result<C, Failure> {
     let mut loader = Loader::from_map(variables.clone());
     let config = load(&mut loader);
-    loader.finish()?;
+    loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
     Ok(config)
 }
 
-/// The developer's channels with the account that is always there.
-fn channels_file(settings: &Settings, secret: &Secret) -> anyhow::Result<tempfile::NamedTempFile> {
-    let own = match &settings.channels_file {
-        Some(path) => fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
-        None => String::new(),
-    };
-    if own.contains(&format!("[{STANDARD_ACCOUNT}]")) {
-        bail!(
-            "{STANDARD_ACCOUNT}: expected another name for an account, this one is taken by payrelay dev itself"
-        );
+/// The developer's channels and the account that is always there.
+fn with_standard_account(own: ChannelSet, secret: &Secret) -> Result<ChannelSet, Failure> {
+    if own.account(STANDARD_ACCOUNT).is_some() {
+        let expected = "expected another name for an account, payrelay dev has one of this name itself";
+        return Err(Failure::Usage(format!("[{STANDARD_ACCOUNT}]: {expected}")));
     }
-    let file = tempfile::NamedTempFile::new().context("cannot write a channels file")?;
-    let standard = format!("[{STANDARD_ACCOUNT}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*secret.expose());
-    fs::write(file.path(), format!("{own}\n{standard}")).context("cannot write a channels file")?;
-    Ok(file)
+    let text = format!("[{STANDARD_ACCOUNT}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*secret.expose());
+    let standard = ChannelSet::parse(&text, |path| fs::read_to_string(path)).map_err(anyhow::Error::from)?;
+    Ok(own.with(standard))
 }
 
 fn hex(bytes: [u8; 32]) -> String {

@@ -9,10 +9,21 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+/// A channels file of the developer's own, with a key file beside it.
+fn own_channels() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    file("own.key", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
+    file("channels.toml", "[own]\nkind = \"standard\"\nsecret_file = \"own.key\"\n");
+    folder
+}
+
 /// Starts `payrelay dev --json` and reads the first line that it prints.
 async fn start(webhook_url: &str) -> (Process, Value) {
     let mut command = Command::new(program("payrelay"));
+    let channels = own_channels();
     command.args(["dev", "--json", "--webhook-url", webhook_url]).stdin(Stdio::null());
+    command.arg("--channels").arg(channels.path().join("channels.toml"));
     let mut process = Process::watch(command.stdout(Stdio::piped()), "payrelay dev".as_ref());
     let stdout = process.child().stdout.take().expect("a pipe");
     let read = spawn_blocking(move || BufReader::new(stdout).lines().next());
@@ -90,6 +101,9 @@ async fn pay(told: &Value, sandbox: &Sandbox) {
         "order_no": "D-1", "amount_minor": 1999, "currency": "CNY", "channel": text(told, "/standard_channel/account"),
     });
     let url = format!("{}/v1/pay-orders", text(told, "/ingress_url"));
+    let by_own_channel = json!({"order_no": "D-2", "amount_minor": 1, "currency": "CNY", "channel": "own"});
+    let own = http.post(&url).bearer_auth(&api_key).json(&by_own_channel).send().await.expect("an answer");
+    assert_eq!(own.status(), 201, "the developer's own channel is there");
     let created = http.post(url).bearer_auth(api_key).json(&pay_order).send().await.expect("an answer");
     let created: Value = created.json().await.expect("JSON");
     let callback = json!({
