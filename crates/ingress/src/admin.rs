@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use events::OrderNo;
 use events::trace::{Step, Trace};
 use serde::Deserialize;
@@ -25,6 +25,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/admin/merchants", get(merchants::list))
         .route("/admin/merchants/{merchant_id}", get(merchants::show).put(merchants::put))
+        .route("/admin/merchants/{merchant_id}/rotate-key", post(merchants::rotate_key))
         .route("/admin/contradictions", get(contradictions))
         .route("/admin/trace/{order_no}", get(trace))
         .route("/admin/audit", get(audit::report))

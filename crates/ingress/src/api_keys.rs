@@ -11,11 +11,13 @@ use events::MerchantId;
 use service::auth::Bearer;
 use service::{Problem, Secret};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use crate::app::{App, unavailable};
 use crate::store::merchants::{self, Merchant};
 
-/// How long a key that was found is taken without looking again; a merchant that is disabled may go on for as long.
+/// How long a key that was found is taken without looking again; a merchant that is disabled, or a key that has ended, may
+/// go on for as long.
 const CACHE_TTL: Duration = Duration::from_secs(2);
 /// Merchants that are active within those seconds; beyond it the cache starts anew.
 const CACHE_CAPACITY: usize = 10_000;
@@ -76,7 +78,8 @@ impl FromRequestParts<Arc<App>> for Caller {
 
 async fn look_up(app: &App, hash: [u8; 32]) -> Result<Merchant, Problem> {
     let client = app.database.client().await.map_err(unavailable)?;
-    let found = merchants::find_by_key(&client, &hash).await.map_err(unavailable)?;
+    let found =
+        merchants::find_by_key(&client, &hash, OffsetDateTime::now_utc()).await.map_err(unavailable)?;
     let merchant = found.ok_or_else(Problem::unauthorized)?;
     app.keys.put(hash, merchant.clone());
     Ok(merchant)

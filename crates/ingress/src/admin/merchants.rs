@@ -7,15 +7,17 @@ use events::{MerchantId, to_micros};
 use serde::{Deserialize, Serialize};
 use service::Problem;
 use service::extract::{Json, Path, Query};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::Limit;
 use crate::api_keys;
 use crate::app::{App, unavailable};
-use crate::store::merchants::{self, Merchant, Put};
+use crate::store::merchants::{self, Merchant, Put, Rotation};
 
 /// The longest name, in bytes.
 const MAX_NAME_BYTES: usize = 256;
+/// The longest that an earlier key may go on: 30 days.
+const MAX_OVERLAP_SECONDS: u32 = 30 * 24 * 3600;
 
 /// What `PUT` may say; what is left out stays as it is.
 #[derive(Debug, Default, Deserialize)]
@@ -88,4 +90,50 @@ pub(super) async fn show(
     let found = merchants::list(&client, Some(&merchant_id), 1).await.map_err(unavailable)?;
     let found = found.into_iter().next().ok_or_else(|| Problem::not_found("there is no such merchant"))?;
     Ok(Json(found.into()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rotate {
+    /// How long the earlier keys are still taken.
+    overlap_seconds: u32,
+}
+
+/// A merchant with its new key, which is shown once.
+#[derive(Debug, Serialize)]
+pub(super) struct RotatedKey {
+    #[serde(flatten)]
+    merchant: MerchantView,
+    api_key: String,
+    #[serde(with = "time::serde::rfc3339")]
+    earlier_keys_valid_until: OffsetDateTime,
+}
+
+/// `POST /admin/merchants/{merchant_id}/rotate-key`: a new key. If the answer is lost, another one does no harm: whoever
+/// holds an earlier key has the whole overlap to replace it.
+pub(super) async fn rotate_key(
+    State(app): State<Arc<App>>,
+    Path(merchant_id): Path<MerchantId>,
+    Json(Rotate { overlap_seconds }): Json<Rotate>,
+) -> Result<Json<RotatedKey>, Problem> {
+    if overlap_seconds > MAX_OVERLAP_SECONDS {
+        return Err(Problem::invalid(format!("overlap_seconds: expected at most {MAX_OVERLAP_SECONDS}")));
+    }
+    let api_key = api_keys::generate();
+    let now = to_micros(OffsetDateTime::now_utc());
+    let earlier_valid_until = now + Duration::seconds(overlap_seconds.into());
+    let api_key_sha256 = &api_keys::hash(&api_key);
+    let rotation = &Rotation { merchant_id: &merchant_id, api_key_sha256, now, earlier_valid_until };
+    let rotated = app
+        .database
+        .transaction(|tx| Box::pin(async move { merchants::rotate_key(&tx, rotation).await }))
+        .await;
+    let merchant =
+        rotated.map_err(unavailable)?.ok_or_else(|| Problem::not_found("there is no such merchant"))?;
+    tracing::info!(%merchant_id, overlap_seconds, "API key rotated");
+    Ok(Json(RotatedKey {
+        merchant: merchant.into(),
+        api_key: api_key.expose().to_owned(),
+        earlier_keys_valid_until: earlier_valid_until,
+    }))
 }

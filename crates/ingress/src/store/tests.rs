@@ -9,7 +9,7 @@ use storage::{Client, Database};
 use time::{Duration, OffsetDateTime};
 
 use super::pay_orders::{StoredPayOrder, Wanted};
-use super::{contradictions, migrate, new_pay_orders, outbox, partitioned, pay_orders};
+use super::{contradictions, merchants, migrate, new_pay_orders, outbox, partitioned, pay_orders};
 use crate::batches::NotPersisted;
 use crate::facts::{FactWriter, Job, Outcome, RawCallback};
 use crate::signals::Signals;
@@ -307,4 +307,44 @@ async fn a_day_with_a_pending_event_outlives_its_retention() {
     outbox::delete(&client, &pending.iter().map(|pending| pending.id).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(maintainer.maintain(later).await.unwrap().kept, Vec::<String>::new());
     assert_eq!(store.count("pay.events").await, 0);
+}
+
+#[tokio::test]
+async fn earlier_keys_end_at_their_time_or_sooner_and_are_then_forgotten() {
+    let store = Store::create().await;
+    let client = store.client().await;
+    let (id, start) = (&MerchantId::parse("m1").unwrap(), to_micros(OffsetDateTime::now_utc()));
+    let put = merchants::Put { merchant_id: id, name: None, enabled: None, api_key_sha256: &[1; 32] };
+    merchants::put(&client, &put, start).await.unwrap();
+    let rotate = async |merchant_id: &MerchantId, key: u8, minute: i64, end_minute: i64| {
+        let rotation = &merchants::Rotation {
+            merchant_id,
+            api_key_sha256: &[key; 32],
+            now: start + Duration::minutes(minute),
+            earlier_valid_until: start + Duration::minutes(end_minute),
+        };
+        let rotate = store
+            .database
+            .transaction(|tx| Box::pin(async move { merchants::rotate_key(&tx, rotation).await }));
+        rotate.await.unwrap().map(|merchant| merchant.id)
+    };
+    let taken = async |minute: i64| {
+        let mut taken = Vec::new();
+        for key in 1..=4 {
+            let now = start + Duration::minutes(minute);
+            let found = merchants::find_by_key(&client, &[key; 32], now).await.unwrap();
+            taken.extend(found.is_some_and(|merchant| merchant.id == *id).then_some(key));
+        }
+        taken
+    };
+    assert_eq!(rotate(id, 2, 0, 10).await.as_ref(), Some(id));
+    assert_eq!([taken(0).await, taken(10).await], [vec![1, 2], vec![2]]);
+    rotate(id, 3, 1, 20).await;
+    assert_eq!([taken(9).await, taken(19).await, taken(20).await], [vec![1, 2, 3], vec![2, 3], vec![3]]);
+    rotate(id, 4, 11, 12).await;
+    assert_eq!([taken(11).await, taken(12).await], [vec![2, 3, 4], vec![4]]);
+    // The first had ended when the fourth was made.
+    let kept = client.query_one("SELECT count(*) FROM pay.rotated_api_keys", &[]).await.unwrap();
+    assert_eq!(kept.get::<_, i64>(0), 2);
+    assert_eq!(rotate(&MerchantId::parse("nobody").unwrap(), 5, 0, 0).await, None);
 }

@@ -29,6 +29,55 @@ async fn a_merchant_is_put_once_and_its_key_shown_once() {
 }
 
 #[tokio::test]
+async fn a_rotated_key_is_taken_for_its_overlap_and_no_longer() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    let rotate = async |overlap_seconds: u32| {
+        let path = "/admin/merchants/m1/rotate-key";
+        let request = ingress.admin(Method::POST, path).json(&json!({ "overlap_seconds": overlap_seconds }));
+        let (status, body) = read(request.send().await.unwrap()).await;
+        assert_eq!((status, &body["merchant_id"]), (StatusCode::OK, &json!("m1")), "{body}");
+        body["api_key"].as_str().unwrap().to_owned()
+    };
+    let status = async |key: &str| {
+        let request = ingress.http.get(format!("{}/v1/pay-orders?order_no=1", ingress.url));
+        request.bearer_auth(key).send().await.unwrap().status()
+    };
+    let first = ingress.api_key.clone();
+    let second = rotate(3600).await;
+    let third = rotate(7200).await;
+    for key in [&first, &second, &third] {
+        assert_eq!(status(key).await, StatusCode::NOT_FOUND, "taken, and there is no such pay order");
+    }
+    // A leak: every earlier key ends, also those with an hour to go.
+    let fourth = rotate(0).await;
+    for key in [&first, &second, &third] {
+        eventually("the key is refused", async || {
+            (status(key).await == StatusCode::UNAUTHORIZED).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(status(&fourth).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn only_a_merchant_that_exists_gets_another_key() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    for (merchant, body, expected) in [
+        ("nobody", json!({ "overlap_seconds": 0 }), StatusCode::NOT_FOUND),
+        ("m1", json!({ "overlap_seconds": 2_592_001 }), StatusCode::UNPROCESSABLE_ENTITY),
+        ("m1", json!({ "overlap_seconds": -1 }), StatusCode::UNPROCESSABLE_ENTITY),
+        ("m1", json!({}), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let path = format!("/admin/merchants/{merchant}/rotate-key");
+        let answer = ingress.admin(Method::POST, &path).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{merchant} {body}");
+        let open =
+            ingress.http.post(format!("{}{path}", ingress.admin_url)).json(&body).send().await.unwrap();
+        assert_eq!(open.status(), StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
 async fn the_admin_token_is_demanded() {
     let (ingress, _database) = World::without_broker(&[]).await;
     for path in ["/admin/merchants", "/admin/contradictions", "/admin/trace/1", "/admin/audit"] {
