@@ -1,15 +1,16 @@
 //! `/admin/…`: endpoints to put and see, and what the notifier knows of notifications, orders and windows of time.
 
 mod endpoints;
+mod notifications;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
+use events::OrderNo;
 use events::audit::Report;
 use events::trace::Trace;
-use events::{MerchantId, OrderNo};
 use serde::Deserialize;
 use service::Problem;
 use service::extract::{Json, Path, Query};
@@ -24,7 +25,6 @@ use crate::store::{listings, trace};
 /// The longest listing.
 const MAX_LIMIT: i64 = 1000;
 const DEFAULT_LIMIT: i64 = 100;
-const STATUSES: [&str; 3] = ["PENDING", "DELIVERED", "PARKED"];
 /// The longest window of an audit: the longest retention.
 const MAX_WINDOW: Duration = Duration::days(3650);
 
@@ -46,7 +46,10 @@ pub fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/admin/endpoints", get(endpoints::list))
         .route("/admin/endpoints/{merchant_id}", put(endpoints::put).get(endpoints::show))
-        .route("/admin/notifications", get(notifications))
+        .route("/admin/notifications", get(notifications::list))
+        .route("/admin/notifications/{notification_id}", get(notifications::show))
+        .route("/admin/notifications/retryable", get(notifications::retryable))
+        .route("/admin/notifications/retry", post(notifications::retry))
         .route("/admin/parked", get(parked))
         .route("/admin/trace/{order_no}", get(trace_order))
         .route("/admin/audit", get(audit))
@@ -61,32 +64,6 @@ fn problem(error: &storage::Error) -> Problem {
     }
     tracing::error!(%error, "an admin request failed");
     Problem::internal()
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NotificationsQuery {
-    merchant_id: Option<MerchantId>,
-    status: Option<String>,
-    order_no: Option<OrderNo>,
-    limit: Option<i64>,
-}
-
-async fn notifications(
-    State(admin): State<Admin>,
-    Query(query): Query<NotificationsQuery>,
-) -> Result<Json<Vec<listings::Notification>>, Problem> {
-    if let Some(status) = query.status.as_deref().filter(|status| !STATUSES.contains(status)) {
-        return Err(Problem::invalid(format!("status: expected one of {STATUSES:?}, got {status:?}")));
-    }
-    let filter = listings::Filter {
-        merchant_id: query.merchant_id,
-        status: query.status,
-        order_no: query.order_no.map(|order_no| order_no.to_string()),
-        limit: limit(query.limit)?,
-    };
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(listings::notifications(&client, &filter).await.map_err(|error| problem(&error))?))
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,8 +4,10 @@ pub mod endpoints;
 pub mod intake;
 pub mod leases;
 pub mod listings;
+pub mod notifications;
 pub mod parked;
 pub mod retention;
+pub mod retries;
 pub mod trace;
 
 use std::str::FromStr;

@@ -132,6 +132,16 @@ impl AdminClient {
         answer.ok_or_else(|| Failure::Findings(format!("{}: {path}: not found", self.service)))
     }
 
+    /// `POST path` with a body of JSON.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let answer = self.send(self.request(Method::POST, path).json(body)).await?;
+        answer.ok_or_else(|| Failure::Findings(format!("{}: {path}: not found", self.service)))
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base_url)).bearer_auth(&self.token)
     }

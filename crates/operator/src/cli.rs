@@ -9,7 +9,9 @@ use crate::{
         audit::{self, Window},
         contradictions,
         merchant::{self, MerchantCommand},
-        migrate, trace,
+        migrate,
+        notifications::{self, NotificationsCommand},
+        trace,
     },
     demo::{self, DemoOptions},
     dev::{self, DevOptions},
@@ -39,9 +41,12 @@ enum Command {
     Demo(DemoOptions),
     /// Bring the schemas of all services in `PAYRELAY_DATABASE_URL` up to date.
     Migrate,
-    /// Add, list and show merchants.
+    /// Add, list, show, enable and disable merchants, and rotate their API keys.
     #[command(subcommand)]
     Merchant(MerchantCommand),
+    /// List and show notifications, and send again what was parked.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
     /// Show every step of one order, from the callback to the webhook attempts.
     Trace {
         /// The merchant's order number.
@@ -73,6 +78,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Demo(options) => demo::run(options, json).await,
         Command::Migrate => migrate::run().await,
         Command::Merchant(command) => merchant::run(&admin()?, command, json).await,
+        Command::Notifications(command) => notifications::run(&admin()?, command, json).await,
         Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,
         Command::Audit(window) => audit::run(&admin()?, &window, json).await,
         Command::Contradictions(ContradictionsCommand::List { limit }) => {

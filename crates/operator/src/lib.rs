@@ -7,6 +7,7 @@
 //! * All else goes through the admin HTTP of the services: this crate holds no statement and no queue name.
 
 mod admin;
+mod arguments;
 mod cli;
 mod commands;
 mod demo;

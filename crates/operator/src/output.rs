@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 
 /// Prints a line on standard output.
 pub(crate) fn line(text: impl AsRef<str>) -> anyhow::Result<()> {
@@ -31,4 +32,13 @@ pub(crate) fn table<const N: usize>(
     table.load_style(presets::NOTHING).set_header(header);
     table.add_rows(rows);
     line(table.trim_fmt())
+}
+
+/// A value of JSON as it stands in a table.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod dev;
 mod main_path;
 mod merchants;
+mod notifications;
 mod outages;
 mod problems;
 mod replicas;

@@ -78,7 +78,7 @@ impl Sender {
             Next::Delivered
         } else {
             let now = OffsetDateTime::now_utc();
-            next(answer.as_ref(), claimed.own_url, (ladder, claimed.attempt), now, rand::random())
+            next(answer.as_ref(), claimed.own_url, (ladder, claimed.ladder_attempt), now, rand::random())
         };
         let result = judged.as_ref().map_or_else(|failure| failure.kind.as_str(), |()| "acknowledged");
         histogram!("payrelay_webhook_attempt_seconds", "result" => result).record(duration.as_secs_f64());

@@ -58,6 +58,8 @@ pub struct Claimed {
     pub traceparent: Option<String>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// Which attempt of the present ladder it is, from 1.
+    pub ladder_attempt: u32,
 }
 
 impl Claimed {
@@ -109,7 +111,7 @@ SET lease_token = $5, lease_until = now() + $6::bigint * interval '1 millisecond
 FROM candidates c JOIN locked USING (notification_id)
 WHERE n.notification_id = c.notification_id
 RETURNING n.notification_id, n.merchant_id, n.order_no, n.pay_order_no, coalesce(n.url, c.endpoint_url) AS url,
-    n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, c.secret, c.ack, c.ladder_ms";
+    n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, n.attempts - n.ladder_start AS climbed, c.secret, c.ack, c.ladder_ms";
 
 /// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others.
 pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claimed>, Error> {
@@ -124,7 +126,7 @@ pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claim
 
 fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed, Error> {
     let ladder_ms: Option<Vec<i64>> = row.try_get("ladder_ms")?;
-    let attempts: i32 = row.try_get("attempts")?;
+    let following = |made: i32| u32::try_from(made).unwrap_or_default() + 1;
     Ok(Claimed {
         notification_id: row.try_get("notification_id")?,
         lease_token,
@@ -139,7 +141,8 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
         sealed_secret: row.try_get("secret")?,
         body: row.try_get("body")?,
         traceparent: row.try_get("traceparent")?,
-        attempt: u32::try_from(attempts).unwrap_or_default() + 1,
+        attempt: following(row.try_get("attempts")?),
+        ladder_attempt: following(row.try_get("climbed")?),
     })
 }
 

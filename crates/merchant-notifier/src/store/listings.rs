@@ -1,7 +1,7 @@
-//! What operators and the audit ask for.
+//! Dead letters, and what the audit asks for.
 
+use events::EventId;
 use events::audit::{Entry, Report, Stage};
-use events::{EventId, MerchantId};
 use serde::Serialize;
 use storage::{Error, GenericClient};
 use time::{Duration, OffsetDateTime};
@@ -9,88 +9,6 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{parsed, query};
-
-/// A notification as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Notification {
-    /// The `webhook-id`.
-    pub notification_id: Uuid,
-    /// Its event.
-    pub event_id: Uuid,
-    /// Whose.
-    pub merchant_id: String,
-    /// Of which order.
-    pub order_no: String,
-    /// Of which pay order.
-    pub pay_order_no: String,
-    /// What happened.
-    #[serde(rename = "type")]
-    pub event_type: String,
-    /// The version of the pay order.
-    pub version: i64,
-    /// `PENDING`, `DELIVERED` or `PARKED`.
-    pub status: String,
-    /// Why it is parked.
-    pub reason: Option<String>,
-    /// How many attempts were made.
-    pub attempts: i32,
-    /// When the next one is due, if it is pending.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub next_attempt_at: Option<OffsetDateTime>,
-    /// When it was made.
-    #[serde(with = "time::serde::rfc3339")]
-    pub created_at: OffsetDateTime,
-    /// When it was delivered or parked.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub finished_at: Option<OffsetDateTime>,
-}
-
-/// Which notifications to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of one merchant only.
-    pub merchant_id: Option<MerchantId>,
-    /// Of one status only.
-    pub status: Option<String>,
-    /// Of one order only.
-    pub order_no: Option<String>,
-    /// At most so many.
-    pub limit: i64,
-}
-
-const NOTIFICATIONS: &str = "
-SELECT notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, version, status, reason, attempts,
-    CASE WHEN status = 'PENDING' THEN next_attempt_at END AS next_attempt_at, created_at, finished_at
-FROM notify.notifications
-WHERE ($1::text IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
-  AND ($3::text IS NULL OR order_no = $3)
-ORDER BY notification_id DESC LIMIT $4";
-
-/// The newest notifications that pass the filter.
-pub async fn notifications(client: &impl GenericClient, filter: &Filter) -> Result<Vec<Notification>, Error> {
-    let merchant_id = filter.merchant_id.as_ref().map(MerchantId::as_str);
-    let rows = query(client, NOTIFICATIONS, &[&merchant_id, &filter.status, &filter.order_no, &filter.limit])
-        .await?;
-    rows.iter().map(notification).collect()
-}
-
-fn notification(row: &Row) -> Result<Notification, Error> {
-    Ok(Notification {
-        notification_id: row.try_get("notification_id")?,
-        event_id: row.try_get("event_id")?,
-        merchant_id: row.try_get("merchant_id")?,
-        order_no: row.try_get("order_no")?,
-        pay_order_no: row.try_get("pay_order_no")?,
-        event_type: row.try_get("event_type")?,
-        version: row.try_get("version")?,
-        status: row.try_get("status")?,
-        reason: row.try_get("reason")?,
-        attempts: row.try_get("attempts")?,
-        next_attempt_at: row.try_get("next_attempt_at")?,
-        created_at: row.try_get("created_at")?,
-        finished_at: row.try_get("finished_at")?,
-    })
-}
 
 /// A dead letter as it was written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -19,6 +19,10 @@ SELECT created_at, 'notification_created', json_build_object('merchant_id', merc
     'notification_id', notification_id, 'pay_order_no', pay_order_no, 'type', event_type, 'version', version)::text
 FROM notify.notifications WHERE order_no = $1
 UNION ALL
+SELECT retried_at, 'notification_retried', json_build_object('notification_id', notification_id,
+    'type', event_type)::text
+FROM notify.notifications WHERE order_no = $1 AND retried_at IS NOT NULL
+UNION ALL
 SELECT a.started_at, 'webhook_attempt', json_build_object('notification_id', a.notification_id, 'type', n.event_type,
     'attempt', a.attempt, 'http_status', a.http_status, 'duration_ms', a.duration_ms, 'error', a.error_kind,
     'error_detail', a.error_detail, 'response', a.response_excerpt)::text

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use merchant_notifier::admin::{Admin, routes};
 use merchant_notifier::secrets::Vault;
 use merchant_notifier::ssrf::TargetPolicy;
+use merchant_notifier::store::leases::Next;
 use reqwest::Method;
 use serde_json::{Value, json};
 use service::admin::{AdminOptions, Readiness};
@@ -12,6 +13,7 @@ use service::{MasterKey, http};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::store::{ROOM, claim, record};
 use crate::support::{TestDatabase, event};
 
 const TOKEN: &str = "token";
@@ -104,6 +106,10 @@ async fn bad_input_is_a_problem_with_a_code() {
     for (path, status) in [
         ("/admin/notifications?status=LOST", 422),
         ("/admin/notifications?limit=0", 422),
+        ("/admin/notifications?since=yesterday", 400),
+        ("/admin/notifications/retryable?status=LOST", 422),
+        ("/admin/notifications/1", 400),
+        ("/admin/notifications/00000000-0000-7000-8000-000000000000", 404),
         ("/admin/parked?limit=1001", 422),
         ("/admin/parked?limit=many", 400),
         ("/admin/audit?from=yesterday", 400),
@@ -112,8 +118,18 @@ async fn bad_input_is_a_problem_with_a_code() {
     ] {
         assert_eq!(client.get(path).await.0, status, "{path}");
     }
-    let open = reqwest::get(format!("{}/admin/endpoints", client.base)).await.unwrap();
-    assert_eq!(open.status(), 401);
+    let (status, _) =
+        client.send(Method::POST, "/admin/notifications/retry", Some(json!({ "merchant": "m1" }))).await;
+    assert_eq!(status, 422, "a filter that is misspelt would retry everything");
+    for (method, path) in [
+        (Method::GET, "endpoints"),
+        (Method::GET, "notifications"),
+        (Method::GET, "notifications/retryable"),
+        (Method::POST, "notifications/retry"),
+    ] {
+        let open = client.http.request(method, format!("{}/admin/{path}", client.base)).send().await.unwrap();
+        assert_eq!(open.status(), 401, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -142,4 +158,40 @@ async fn audit_and_trace_are_told_in_the_shapes_that_all_services_share() {
     let steps: Vec<_> = trace.steps.iter().map(|step| step.step.as_str()).collect();
     assert_eq!(steps.len(), 3, "{steps:?}");
     assert_eq!(client.get("/admin/parked").await, (200, json!([])));
+}
+
+#[tokio::test]
+async fn what_was_parked_is_shown_and_retried_once() {
+    let client = Client::start().await;
+    client.put("m1", json!({ "url": "https://merchant.example/n" })).await;
+    client.db.notify(&[event("m1", "10001"), event("m1", "10002")]).await;
+    let claimed = claim(&client.db, &ROOM).await;
+    for claimed in &claimed {
+        record(&client.db, claimed, Next::Park { reason: "attempts_exhausted" }).await;
+    }
+    let id = claimed[0].notification_id;
+    let (_, shown) = client.get(&format!("/admin/notifications/{id}")).await;
+    assert_eq!((&shown["reason"], &shown["retried_at"]), (&json!("attempts_exhausted"), &Value::Null));
+    let attempt = &shown["history"][0];
+    let seen = ["attempt", "duration_ms", "http_status", "response"].map(|field| attempt[field].clone());
+    assert_eq!(seen, [json!(1), json!(12), json!(200), json!("ok")]);
+
+    let preview = async |query: &str| client.get(&format!("/admin/notifications/retryable{query}")).await.1;
+    let first = preview("?merchant_id=m1&status=attempts_exhausted").await;
+    assert_eq!((&first["count"], &first["held"]), (&json!(2), &json!(0)));
+    assert!(first["oldest"].is_string());
+    assert_eq!(preview("?status=gone").await["count"], 0);
+    let retry = async |body: Value| {
+        let (status, answer) = client.send(Method::POST, "/admin/notifications/retry", Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["retried"].as_u64().unwrap()
+    };
+    assert_eq!(retry(json!({ "notification_id": id })).await, 1);
+    assert_eq!(retry(json!({ "notification_id": id })).await, 0, "it is due already");
+    assert_eq!(retry(json!({ "merchant_id": "m1", "as_of": first["as_of"], "limit": 10 })).await, 1);
+    assert_eq!(retry(json!({})).await, 0);
+    assert_eq!(preview("").await["count"], 0);
+    let (_, shown) = client.get(&format!("/admin/notifications/{id}")).await;
+    assert_eq!((&shown["status"], &shown["attempts"]), (&json!("PENDING"), &json!(1)));
+    assert!(shown["retried_at"].is_string());
 }

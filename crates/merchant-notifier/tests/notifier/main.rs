@@ -4,6 +4,7 @@
 
 mod admin;
 mod merchant;
+mod retries;
 mod service;
 mod store;
 mod support;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use events::EventType;
 use events::audit::Stage;
+use events::{EventType, OrderNo};
 use merchant_notifier::store::leases::{self, Attempt, Claimed, Next, Room};
+use merchant_notifier::store::notifications::{self, Filter};
 use merchant_notifier::store::parked::{self, DeadLetter};
 use merchant_notifier::store::{endpoints, listings, retention, trace};
 use merchant_notifier::{Ack, Change, EndpointChange};
@@ -12,10 +13,10 @@ use time::OffsetDateTime;
 
 use crate::support::{TestDatabase, event, merchant, refund_of};
 
-static ROOM: Room = Room { total: 100, share: 100, shares: Vec::new() };
-const URL: &str = "https://merchant.example/notify";
+pub(crate) static ROOM: Room = Room { total: 100, share: 100, shares: Vec::new() };
+pub(crate) const URL: &str = "https://merchant.example/notify";
 
-async fn claim(db: &TestDatabase, room: &Room) -> Vec<Claimed> {
+pub(crate) async fn claim(db: &TestDatabase, room: &Room) -> Vec<Claimed> {
     leases::claim(&db.database.client().await.unwrap(), room).await.unwrap()
 }
 
@@ -30,7 +31,7 @@ fn attempt(next: Next) -> Attempt {
     }
 }
 
-async fn record(db: &TestDatabase, claimed: &Claimed, next: Next) -> bool {
+pub(crate) async fn record(db: &TestDatabase, claimed: &Claimed, next: Next) -> bool {
     leases::record(&db.database.client().await.unwrap(), claimed, &attempt(next)).await.unwrap()
 }
 
@@ -38,7 +39,7 @@ async fn settle(db: &TestDatabase) -> u64 {
     endpoints::settle(&db.database.client().await.unwrap()).await.unwrap()
 }
 
-async fn expire_leases(db: &TestDatabase) {
+pub(crate) async fn expire_leases(db: &TestDatabase) {
     db.execute("UPDATE notify.notifications SET lease_until = now() - interval '1 second'").await;
 }
 
@@ -333,14 +334,23 @@ async fn listings_filter() {
     db.endpoint("m2", None).await;
     db.notify(&[event("m1", "10001"), event("m1", "10002"), event("m2", "10001")]).await;
     let client = db.database.client().await.unwrap();
-    let all = listings::Filter { limit: 10, ..listings::Filter::default() };
-    let count =
-        async |filter: listings::Filter| listings::notifications(&client, &filter).await.unwrap().len();
+    let count = async |filter: Filter| notifications::list(&client, &filter, 10).await.unwrap().len();
+    let (all, now) = (Filter::default(), OffsetDateTime::now_utc());
     assert_eq!(count(all.clone()).await, 3);
-    assert_eq!(count(listings::Filter { merchant_id: Some(merchant("m1")), ..all.clone() }).await, 2);
-    assert_eq!(count(listings::Filter { status: Some("PARKED".to_owned()), ..all.clone() }).await, 1);
-    assert_eq!(count(listings::Filter { order_no: Some("10001".to_owned()), ..all.clone() }).await, 2);
-    assert_eq!(count(listings::Filter { limit: 1, ..all }).await, 1);
+    assert_eq!(count(Filter { merchant_id: Some(merchant("m1")), ..all.clone() }).await, 2);
+    assert_eq!(count(Filter { status: Some("PARKED"), ..all.clone() }).await, 1);
+    assert_eq!(count(Filter { reason: Some("no_endpoint"), ..all.clone() }).await, 1);
+    assert_eq!(count(Filter { reason: Some("gone"), ..all.clone() }).await, 0);
+    assert_eq!(count(Filter { order_no: OrderNo::parse("10001").ok(), ..all.clone() }).await, 2);
+    for (hours, since, until) in [(-1, 3, 0), (1, 0, 3)] {
+        let time = Some(now + time::Duration::hours(hours));
+        assert_eq!(count(Filter { since: time, ..all.clone() }).await, since);
+        assert_eq!(count(Filter { until: time, ..all.clone() }).await, until);
+    }
+    let newest = notifications::list(&client, &all, 1).await.unwrap();
+    assert_eq!(newest.len(), 1);
+    let one = Filter { notification_id: Some(newest[0].notification_id), ..all };
+    assert_eq!(notifications::list(&client, &one, 10).await.unwrap(), newest);
 }
 
 #[tokio::test]

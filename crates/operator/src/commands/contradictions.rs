@@ -12,11 +12,7 @@ pub(crate) async fn list(admin: &Admin, limit: u32, json: bool) -> Outcome {
         return Ok(output::json(&found)?);
     }
     let rows = found.iter().map(|row| {
-        let text = |field: &str| match &row[field] {
-            Value::String(text) => text.clone(),
-            Value::Null => "-".to_owned(),
-            other => other.to_string(),
-        };
+        let text = |field: &str| output::cell(&row[field]);
         [
             text("last_seen_at"),
             text("order_no"),

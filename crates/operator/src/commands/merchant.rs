@@ -1,6 +1,8 @@
 //! `payrelay merchant`: a merchant is known to the ingress, which takes its pay orders, and to the notifier, which
 //! calls its endpoint. Both are put by their admin HTTP; putting the same again changes nothing.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use events::MerchantId;
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde_json::json;
 
 use crate::{
     admin::Admin,
+    arguments::parse_duration,
     failure::{Failure, Outcome},
     output,
 };
@@ -23,6 +26,24 @@ pub(crate) enum MerchantCommand {
     Show {
         /// Its id.
         merchant_id: MerchantId,
+    },
+    /// Take its API key again, and send its webhooks, also those that waited meanwhile.
+    Enable {
+        /// Its id.
+        merchant_id: MerchantId,
+    },
+    /// Refuse its API key and hold its webhooks back. Payments under way are still taken from their channels.
+    Disable {
+        /// Its id.
+        merchant_id: MerchantId,
+    },
+    /// Give it a new API key, which is printed once. Services follow within two seconds.
+    RotateKey {
+        /// Its id.
+        merchant_id: MerchantId,
+        /// How long its earlier keys are still taken, as `24h` (s, m, h, d; at most 30d); `0s` ends them at once.
+        #[arg(long, default_value = "24h", value_parser = parse_duration)]
+        overlap: Duration,
     },
 }
 
@@ -53,6 +74,8 @@ pub(crate) struct Merchant {
     pub(crate) name: Option<String>,
     pub(crate) enabled: bool,
     pub(crate) webhook_url: Option<String>,
+    /// Whether its endpoint is called; an answer 410 ends that, too. `None` if it has no endpoint.
+    pub(crate) webhooks_enabled: Option<bool>,
     /// Given once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) api_key: Option<String>,
@@ -73,6 +96,7 @@ struct IngressMerchant {
 struct Endpoint {
     merchant_id: String,
     url: Option<String>,
+    enabled: bool,
     secret: Option<String>,
 }
 
@@ -82,6 +106,11 @@ pub(crate) async fn run(admin: &Admin, command: MerchantCommand, json: bool) -> 
         MerchantCommand::Add(merchant) => show(&add(admin, &merchant).await?, json),
         MerchantCommand::Show { merchant_id } => show(&find(admin, &merchant_id).await?, json),
         MerchantCommand::List => list(admin, json).await,
+        MerchantCommand::Enable { merchant_id } => show(&enable(admin, &merchant_id, true).await?, json),
+        MerchantCommand::Disable { merchant_id } => show(&enable(admin, &merchant_id, false).await?, json),
+        MerchantCommand::RotateKey { merchant_id, overlap } => {
+            rotate_key(admin, &merchant_id, overlap, json).await
+        }
     }
 }
 
@@ -109,6 +138,38 @@ async fn find(admin: &Admin, id: &MerchantId) -> Result<Merchant, Failure> {
     Ok(joined(ingress, admin.notifier.find(&format!("/admin/endpoints/{id}"), &[]).await?))
 }
 
+/// Enables or disables what there is: putting what is not there would make it.
+async fn enable(admin: &Admin, id: &MerchantId, enabled: bool) -> Result<Merchant, Failure> {
+    let has_endpoint = find(admin, id).await?.webhooks_enabled.is_some();
+    let change = json!({ "enabled": enabled });
+    let ingress: IngressMerchant = admin.ingress.put(&format!("/admin/merchants/{id}"), &change).await?;
+    let endpoint = if has_endpoint {
+        Some(admin.notifier.put(&format!("/admin/endpoints/{id}"), &change).await?)
+    } else {
+        None
+    };
+    Ok(joined(ingress, endpoint))
+}
+
+/// A new API key as the ingress answers it.
+#[derive(Debug, Serialize, Deserialize)]
+struct RotatedKey {
+    merchant_id: String,
+    api_key: String,
+    earlier_keys_valid_until: String,
+}
+
+async fn rotate_key(admin: &Admin, id: &MerchantId, overlap: Duration, json: bool) -> Outcome {
+    let path = format!("/admin/merchants/{id}/rotate-key");
+    let body = json!({ "overlap_seconds": overlap.as_secs() });
+    let rotated: RotatedKey = admin.ingress.post(&path, &body).await?;
+    if json {
+        return Ok(output::json(&rotated)?);
+    }
+    output::line(format!("api key         {}", rotated.api_key))?;
+    Ok(output::line(format!("earlier keys    valid until {}", rotated.earlier_keys_valid_until))?)
+}
+
 async fn list(admin: &Admin, json: bool) -> Outcome {
     let merchants: Vec<IngressMerchant> = admin.ingress.get("/admin/merchants", &[]).await?;
     let mut endpoints: Vec<Endpoint> = admin.notifier.get("/admin/endpoints", &[]).await?;
@@ -123,22 +184,27 @@ async fn list(admin: &Admin, json: bool) -> Outcome {
         return Ok(output::json(&merchants)?);
     }
     let rows = merchants.into_iter().map(|merchant| {
-        let enabled = if merchant.enabled { "yes" } else { "no" };
+        let [enabled, webhooks] = [Some(merchant.enabled), merchant.webhooks_enabled].map(yes_or_no);
         let [name, url] =
             [merchant.name, merchant.webhook_url].map(|text| text.unwrap_or_else(|| "-".to_owned()));
-        [merchant.merchant_id, name, enabled.to_owned(), url]
+        [merchant.merchant_id, name, enabled, webhooks, url]
     });
-    Ok(output::table(["MERCHANT", "NAME", "ENABLED", "WEBHOOK URL"], rows)?)
+    Ok(output::table(["MERCHANT", "NAME", "ENABLED", "WEBHOOKS", "WEBHOOK URL"], rows)?)
+}
+
+fn yes_or_no(flag: Option<bool>) -> String {
+    flag.map_or("-", |flag| if flag { "yes" } else { "no" }).to_owned()
 }
 
 fn joined(ingress: IngressMerchant, endpoint: Option<Endpoint>) -> Merchant {
-    let (webhook_url, webhook_secret) =
-        endpoint.map_or((None, None), |endpoint| (endpoint.url, endpoint.secret));
+    let (webhooks_enabled, webhook_url, webhook_secret) = endpoint
+        .map_or((None, None, None), |endpoint| (Some(endpoint.enabled), endpoint.url, endpoint.secret));
     Merchant {
         merchant_id: ingress.merchant_id,
         name: ingress.name,
         enabled: ingress.enabled,
         webhook_url,
+        webhooks_enabled,
         api_key: ingress.api_key,
         webhook_secret,
     }
@@ -155,7 +221,8 @@ fn show(merchant: &Merchant, json: bool) -> Outcome {
     let rows = [
         ["merchant".to_owned(), merchant.merchant_id.clone()],
         ["name".to_owned(), merchant.name.clone().unwrap_or_else(none)],
-        ["enabled".to_owned(), if merchant.enabled { "yes" } else { "no" }.to_owned()],
+        ["enabled".to_owned(), yes_or_no(Some(merchant.enabled))],
+        ["webhooks".to_owned(), yes_or_no(merchant.webhooks_enabled)],
         ["webhook url".to_owned(), merchant.webhook_url.clone().unwrap_or_else(none)],
         ["api key".to_owned(), secret(&merchant.api_key)],
         ["webhook secret".to_owned(), secret(&merchant.webhook_secret)],
