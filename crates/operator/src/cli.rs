@@ -8,9 +8,11 @@ use crate::{
     commands::{
         audit::{self, Window},
         contradictions,
+        dlq::{self, DlqCommand},
         merchant::{self, MerchantCommand},
         migrate,
         notifications::{self, NotificationsCommand},
+        topology::{self, TopologyCommand},
         trace,
     },
     demo::{self, DemoOptions},
@@ -57,6 +59,12 @@ enum Command {
     /// List what channels said and cannot be true.
     #[command(subcommand)]
     Contradictions(ContradictionsCommand),
+    /// List, show, replay and discard what consumers could not use.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Print, declare and check exchanges and queues.
+    #[command(subcommand)]
+    Topology(TopologyCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +89,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Notifications(command) => notifications::run(&admin()?, command, json).await,
         Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,
         Command::Audit(window) => audit::run(&admin()?, &window, json).await,
+        Command::Dlq(command) => dlq::run(command, json).await,
+        Command::Topology(command) => topology::run(command, json).await,
         Command::Contradictions(ContradictionsCommand::List { limit }) => {
             contradictions::list(&admin()?, limit, json).await
         }

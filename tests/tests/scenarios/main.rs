@@ -5,6 +5,7 @@ mod architecture;
 mod configuration;
 mod contradictions;
 mod crashes;
+mod dead_letters;
 mod dev;
 mod main_path;
 mod merchants;

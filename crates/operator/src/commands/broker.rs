@@ -1,0 +1,30 @@
+//! RabbitMQ, for the commands that speak to it themselves.
+
+use messaging::{Broker, Error, RetryDelays, Topology};
+use service::Loader;
+
+use crate::failure::Failure;
+
+/// The broker of `PAYRELAY_AMQP_URL` or `PAYRELAY_AMQP_URL_FILE`, which is told the name of the command.
+pub(crate) fn from_env(command: &str) -> Result<Broker, Failure> {
+    service::tls::install();
+    let mut loader = Loader::from_env();
+    let url = loader.secret("PAYRELAY_AMQP_URL");
+    loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
+    Broker::new(url.expose(), &format!("payrelay {command}"))
+        .map_err(|error| Failure::Usage(format!("PAYRELAY_AMQP_URL: {error}")))
+}
+
+/// The topology that the services declare, with the retry queues of `PAYRELAY_RETRY_DELAYS`.
+pub(crate) fn topology_from_env() -> Result<Topology, Failure> {
+    let mut loader = Loader::from_env();
+    let retry = loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default());
+    loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
+    Ok(Topology::payrelay(&retry))
+}
+
+/// The failure of a broker that did not do what it was asked.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+pub(crate) fn failure(error: Error) -> Failure {
+    Failure::Unreachable(format!("{error}; check PAYRELAY_AMQP_URL"))
+}
