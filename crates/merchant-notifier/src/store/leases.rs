@@ -103,7 +103,9 @@ candidates AS MATERIALIZED (
 ), locked AS (
     SELECT n.notification_id FROM notify.notifications n
     WHERE n.notification_id IN (SELECT notification_id FROM candidates)
-      AND n.status = 'PENDING' AND (n.lease_until IS NULL OR n.lease_until < now())
+      -- Once more, on the row as it is now: another replica may just have recorded a failure.
+      AND n.status = 'PENDING' AND n.next_attempt_at <= now()
+      AND (n.lease_until IS NULL OR n.lease_until < now())
     FOR UPDATE SKIP LOCKED
 )
 UPDATE notify.notifications n
