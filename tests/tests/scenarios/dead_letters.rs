@@ -8,9 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use channels::standard::Kind;
 use devstack::testing::{Vhost, program};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties, PublisherConfirm};
 use scenarios::{Answer, Options, Pipeline, Process, Sandbox, Servers, check, run_program, signal, until};
 use serde_json::{Value, json};
 
@@ -25,6 +27,12 @@ async fn payrelay(pipeline: &Pipeline, arguments: &[&str]) -> Answer {
 async fn connect(pipeline: &Pipeline) -> Connection {
     let url = pipeline.servers.amqp_url();
     Connection::connect(&url, ConnectionProperties::default()).await.expect("a connection")
+}
+
+/// A quorum queue that has just been made may lose what is published without a confirm.
+async fn confirmed(published: lapin::Result<PublisherConfirm>) {
+    let confirmation = published.expect("a publish").await.expect("a confirm");
+    assert!(matches!(confirmation, Confirmation::Ack(None)), "{confirmation:?}");
 }
 
 /// The line of `payrelay dlq list` about the order service's queue.
@@ -45,12 +53,14 @@ async fn an_unknown_order_is_replayed_once_it_is_known_and_poison_is_discarded_t
 
     let connection = connect(&pipeline).await;
     let channel = connection.create_channel().await.expect("a channel");
+    channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
     let properties =
         BasicProperties::default().with_delivery_mode(2).with_content_type("application/protobuf".into());
     let options = BasicPublishOptions::default();
     until(QUEUE, async || pipeline.servers.vhost().queue_depth(QUEUE).ok_or("it is not there".to_owned()))
         .await;
-    channel.basic_publish("".into(), QUEUE.into(), options, POISON, properties).await.expect("a publish");
+    let published = channel.basic_publish("".into(), QUEUE.into(), options, POISON, properties).await;
+    confirmed(published).await;
     // Paid, and the order service does not know the order until its retries are used up.
     let pay_order_no = shop.create_pay_order("O-1", 1999).await;
     shop.tell_until_taken(&shop.notice(Kind::PaymentSucceeded, &pay_order_no, 1999)).await;
@@ -117,13 +127,14 @@ async fn a_replay_that_is_interrupted_or_killed_loses_nothing() {
     let connection = Connection::connect(vhost.amqp_url(), ConnectionProperties::default()).await;
     let channel = connection.expect("a connection").create_channel().await.expect("a channel");
     let dead = format!("{QUEUE}.dlq");
+    channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
     for number in 0..MESSAGES {
         let options = BasicPublishOptions::default();
         let properties = BasicProperties::default().with_message_id(number.to_string().into());
         let body = number.to_string();
         let published =
             channel.basic_publish("".into(), dead.as_str().into(), options, body.as_bytes(), properties);
-        published.await.expect("a publish");
+        confirmed(published.await).await;
     }
     let depth = async |queue: &str| {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
