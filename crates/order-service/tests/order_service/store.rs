@@ -254,6 +254,21 @@ async fn what_is_parked_is_listed_and_audited_until_it_is_handled() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_comes_again_tells_its_newest_story() {
+    let fixture = Fixture::new().await;
+    let first = parked_event(&success("1"), "attempts_exhausted");
+    let again =
+        parked::Parked { detail: "still unknown".to_owned(), attempts: first.attempts + 4, ..first.clone() };
+    parked::insert(&fixture.database, &first).await.unwrap();
+    let before = parked::list(&fixture.database, 10).await.unwrap().remove(0);
+    parked::insert(&fixture.database, &again).await.unwrap();
+    let after = parked::list(&fixture.database, 10).await.unwrap();
+    assert_eq!(after.len(), 1);
+    assert_eq!((after[0].detail.as_str(), after[0].attempts), ("still unknown", again.attempts));
+    assert!(after[0].parked_at > before.parked_at, "it is not pruned for its age");
+}
+
+#[tokio::test]
 async fn parked_messages_expire() {
     let fixture = Fixture::new().await;
     parked::insert(&fixture.database, &parked_event(&success("1"), "invalid")).await.unwrap();
