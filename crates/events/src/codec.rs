@@ -94,11 +94,6 @@ pub fn encode_json(event: &PayEvent) -> Result<String, serde_json::Error> {
     proto::encode_json(event)
 }
 
-/// Decodes our own stored protobuf.
-pub fn decode_protobuf(body: &[u8]) -> Result<PayEvent, DecodeError> {
-    proto::decode(body)
-}
-
 /// Decodes a message of `pay.direct`. A bare order number takes its type from `routing_key`, its merchant from
 /// `default_merchant`.
 pub fn decode(

@@ -64,11 +64,6 @@ impl Status {
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::NotCommit | Self::WaitBuyerPay)
     }
-
-    /// Whether it leaves room for another pay order of the same order.
-    pub const fn is_abandoned(self) -> bool {
-        matches!(self, Self::TradeFailed | Self::TradeClosed)
-    }
 }
 
 impl fmt::Display for Status {

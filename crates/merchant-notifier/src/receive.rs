@@ -8,7 +8,6 @@ use events::{EventKey, EventType, MerchantId, PayEvent};
 use messaging::{Delivery, Handler, HandlerError, Parked, Verdict, header};
 use metrics::counter;
 use service::TraceParent;
-use sha2::{Digest as _, Sha256};
 use storage::{Database, Error, Transaction};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -19,8 +18,6 @@ use crate::store::parked::{self, DeadLetter};
 use crate::text::printable;
 use crate::webhook;
 
-/// The CloudEvents attribute that names the publisher.
-const SOURCE_HEADER: &str = "cloudEvents_source";
 const INVALID: &str = "invalid";
 const UNKNOWN_MERCHANT: &str = "unknown_merchant";
 const MAX_DETAIL_BYTES: usize = 2048;
@@ -102,14 +99,8 @@ fn traceparent(delivery: &Delivery) -> Option<String> {
     TraceParent::parse(text).ok().map(|parent| parent.to_string())
 }
 
-/// The same for the same message, though not every publisher gives a `message_id`.
-fn message_key(delivery: &Delivery) -> String {
-    let digest = || format!("sha256:{}", hex::encode(Sha256::digest(&delivery.body)));
-    delivery.message_id.as_deref().map_or_else(digest, |id| printable(id, usize::MAX))
-}
-
 fn is_upstream(delivery: &Delivery) -> bool {
-    delivery.headers.get(SOURCE_HEADER).is_none_or(|source| source != events::SOURCE)
+    delivery.headers.get(header::SOURCE).is_none_or(|source| source != events::SOURCE)
 }
 
 async fn write(tx: &Transaction<'_>, events: &[&Event]) -> Result<HashSet<String>, Error> {
@@ -176,7 +167,7 @@ impl Handler for Receiver {
         };
         let letter = DeadLetter {
             queue: &delivery.queue,
-            message_key: &message_key(delivery),
+            message_key: &printable(&delivery.identity(), usize::MAX),
             event_id: event.map(|event| event.event_id.0),
             occurred_at: event.map(|event| event.occurred_at),
             event_type: delivery.routing_key.parse::<EventType>().ok(),

@@ -23,6 +23,8 @@ pub mod header {
     pub const CONSUMER: &str = "x-payrelay-consumer";
     /// The key it was first published with: a retry queue brings it home under the queue's name.
     pub const ROUTING_KEY: &str = "x-payrelay-routing-key";
+    /// The `CloudEvents` attribute that names the publisher.
+    pub const SOURCE: &str = "cloudEvents_source";
     /// W3C trace context, see <https://www.w3.org/TR/trace-context/>.
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context, vendor part.

@@ -51,7 +51,7 @@ impl Pipeline {
         service::telemetry::metrics();
         service::tls::install();
         let standard_secret = Secret::generate(rand::random());
-        let [admin_token, order_api_token] = [(), ()].map(|()| hex(rand::random()));
+        let [admin_token, order_api_token] = [(), ()].map(|()| hex::encode(rand::random::<[u8; 32]>()));
         let variables = variables(settings, &admin_token, &order_api_token);
 
         let shutdown = Shutdown::new();
@@ -158,12 +158,4 @@ fn with_standard_account(own: ChannelSet, secret: &Secret) -> Result<ChannelSet,
     let text = format!("[{STANDARD_ACCOUNT}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*secret.expose());
     let standard = ChannelSet::parse(&text, |path| fs::read_to_string(path)).map_err(anyhow::Error::from)?;
     Ok(own.with(standard))
-}
-
-fn hex(bytes: [u8; 32]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -4,7 +4,6 @@ use events::codec::{self, DecodeError, Incoming};
 use events::{EventType, MerchantId, SOURCE};
 use messaging::{Delivery, Handler, HandlerError, Verdict, header};
 use service::TraceParent;
-use sha2::{Digest as _, Sha256};
 use storage::{Database, Error};
 use time::OffsetDateTime;
 
@@ -13,9 +12,6 @@ use crate::decide::Refusal;
 use crate::fold::{self, Outcome};
 use crate::store::Origin;
 use crate::store::parked::{self, Parked, Subject};
-
-/// The attribute of CloudEvents that names the publisher, as the AMQP binding spells it.
-const SOURCE_HEADER: &str = "cloudEvents_source";
 
 /// Applies messages of `pay.direct` to orders.
 #[derive(Debug, Clone)]
@@ -84,7 +80,7 @@ impl Handler for PayEvents {
         let delivery = letter.delivery;
         let parked = Parked {
             queue: delivery.queue.clone(),
-            message_id: message_id(delivery),
+            message_id: delivery.identity().into_owned(),
             reason: letter.reason.to_owned(),
             detail: letter.detail.to_owned(),
             attempts: letter.attempts.try_into().unwrap_or(i32::MAX),
@@ -124,7 +120,7 @@ fn origin(delivery: &Delivery) -> Origin {
     let traceparent =
         delivery.headers.get(header::TRACEPARENT).and_then(|text| TraceParent::parse(text).ok());
     Origin {
-        upstream: delivery.headers.get(SOURCE_HEADER).is_none_or(|source| source != SOURCE),
+        upstream: delivery.headers.get(header::SOURCE).is_none_or(|source| source != SOURCE),
         traceparent: traceparent.map(|traceparent| traceparent.to_string()),
     }
 }
@@ -142,14 +138,6 @@ fn subject(message: &Incoming) -> Subject {
         pay_order_no: event.map(|event| event.order.pay_order_no.to_string()),
         event_id: event.map(|event| event.event_id.0),
         occurred_at: event.map(|event| event.occurred_at),
-    }
-}
-
-/// The same for the same message, though many a publisher of bare order numbers gives no `message_id`.
-fn message_id(delivery: &Delivery) -> String {
-    match &delivery.message_id {
-        Some(id) => id.clone(),
-        None => format!("sha256:{}", hex::encode(Sha256::digest(&delivery.body))),
     }
 }
 

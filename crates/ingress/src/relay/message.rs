@@ -16,7 +16,7 @@ pub(super) fn of(pending: &Pending) -> Message {
     let mut headers: BTreeMap<String, String> = [
         ("cloudEvents_specversion", "1.0".to_owned()),
         ("cloudEvents_id", event_id.clone()),
-        ("cloudEvents_source", SOURCE.to_owned()),
+        (header::SOURCE, SOURCE.to_owned()),
         ("cloudEvents_type", pending.event_type.clone()),
         ("cloudEvents_time", pending.occurred_at.format(&Rfc3339).unwrap_or_default()),
         ("cloudEvents_subject", pending.pay_order_no.clone()),

@@ -3,7 +3,7 @@
 use events::{
     ChannelAccount, ContradictionReason, Currency, EventType, Fact, FactKind, MerchantId, Money, OrderNo,
 };
-use events::{PayOrder, PayOrderNo, Purpose, Status, codec, to_micros};
+use events::{PayEvent, PayOrder, PayOrderNo, Purpose, Status, codec, to_micros};
 use storage::partitions::Maintainer;
 use storage::{Client, Database};
 use time::{Duration, OffsetDateTime};
@@ -164,8 +164,7 @@ async fn success_and_refund_that_arrive_together_are_written_together() {
 
     let client = store.client().await;
     let pending = outbox::read(&client, ALL, 0, now(), 100).await.unwrap();
-    let events: Vec<_> =
-        pending.iter().map(|pending| codec::decode_protobuf(&pending.payload).unwrap()).collect();
+    let events: Vec<_> = pending.iter().map(as_consumers_read_it).collect();
     let told: Vec<_> = events.iter().map(|event| (event.event_type, event.order.version)).collect();
     assert_eq!(told, [(EventType::Success, 2), (EventType::Refunded, 3), (EventType::Refunded, 4)]);
     assert_eq!(events.last().map(|event| &event.order), Some(&found.order));
@@ -347,4 +346,11 @@ async fn earlier_keys_end_at_their_time_or_sooner_and_are_then_forgotten() {
     let kept = client.query_one("SELECT count(*) FROM pay.rotated_api_keys", &[]).await.unwrap();
     assert_eq!(kept.get::<_, i64>(0), 2);
     assert_eq!(rotate(&MerchantId::parse("nobody").unwrap(), 5, 0, 0).await, None);
+}
+
+fn as_consumers_read_it(pending: &outbox::Pending) -> PayEvent {
+    match codec::decode(Some(codec::PROTOBUF), &pending.event_type, &pending.payload, None).unwrap() {
+        codec::Incoming::Event(event) => *event,
+        codec::Incoming::Bare(bare) => panic!("a full event, not {bare:?}"),
+    }
 }

@@ -1,10 +1,12 @@
 //! A message as a handler sees it, and the copy of it that goes to a retry or dead-letter queue.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -19,7 +21,7 @@ const MAX_HEADER_BYTES: usize = 1024;
 const KEPT_HEADERS: [&str; 9] = [
     "cloudEvents_specversion",
     "cloudEvents_id",
-    "cloudEvents_source",
+    header::SOURCE,
     "cloudEvents_type",
     "cloudEvents_time",
     "cloudEvents_subject",
@@ -105,6 +107,14 @@ impl Delivery {
             tag: delivery.delivery_tag,
             headers,
             body: delivery.data.into(),
+        }
+    }
+
+    /// The same for the same message: its `message_id`, or a digest of its body, for not every publisher gives one.
+    pub fn identity(&self) -> Cow<'_, str> {
+        match &self.message_id {
+            Some(id) => id.into(),
+            None => format!("sha256:{}", hex::encode(Sha256::digest(&self.body))).into(),
         }
     }
 
