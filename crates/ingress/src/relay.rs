@@ -109,6 +109,7 @@ impl Leader {
             outbox::read(&client, self.relay.shard, low, OffsetDateTime::now_utc(), BATCH.into()).await?;
         drop(client);
         let Some(last) = batch.last() else { return Ok(0) };
+        fail::fail_point!("relay::after_read", |_| std::process::abort());
         let outcomes = self.relay.publisher.publish(batch.iter().map(message::of).collect()).await?;
         self.settle(&batch, &outcomes).await?;
         self.cursor.read_to(last.id);
@@ -137,7 +138,9 @@ impl Leader {
             }
         }
         let client = self.relay.database.client().await?;
+        fail::fail_point!("relay::before_delete", |_| std::process::abort());
         outbox::delete(&client, &confirmed).await?;
+        fail::fail_point!("relay::after_delete", |_| std::process::abort());
         outbox::postpone(&client, &returned).await?;
         if nacked == 0 { Ok(()) } else { Err(StepError::Nacked(nacked)) }
     }

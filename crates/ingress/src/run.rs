@@ -110,6 +110,7 @@ impl Service {
         let admin = serve(self.admin, routes, background.clone());
         let worked = async {
             serve(self.http, app::router(Arc::clone(&app)), shutdown.soft.clone()).await;
+            fail::fail_point!("ingress::draining", |_| std::process::abort());
             app.pay_orders.shutdown().await;
             app.facts.shutdown().await;
             background.cancel();

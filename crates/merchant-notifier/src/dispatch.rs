@@ -85,6 +85,7 @@ impl Dispatcher {
             away = pause == OUTAGE_PAUSE;
             self.wait(pause, cancel).await;
         }
+        fail::fail_point!("attempts::draining", |_| std::process::abort());
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.settle(ended);
         }
@@ -107,6 +108,7 @@ impl Dispatcher {
             claimed
         };
         let count = claimed.len();
+        fail::fail_point!("attempts::after_claim", count > 0, |_| std::process::abort());
         for claimed in claimed {
             let merchant_id = claimed.merchant_id.clone();
             let task = deliver(self.database.clone(), Arc::clone(&self.sender), claimed);
@@ -175,7 +177,9 @@ async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) -> b
     }
     let attempt = sender.attempt(&claimed).await;
     log(&claimed, &attempt);
+    fail::fail_point!("attempts::before_record", |_| std::process::abort());
     let recorded = record(&database, &claimed, &attempt).await;
+    fail::fail_point!("attempts::after_record", |_| std::process::abort());
     counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if recorded { "yes" } else { "no" })
         .increment(1);
     attempt.next == Next::Delivered

@@ -133,6 +133,7 @@ async fn write(tx: &Transaction<'_>, events: &[&Event]) -> Result<HashSet<String
         })
         .collect();
     intake::insert_handled(tx, &handled).await?;
+    fail::fail_point!("notifications::before_commit", |_| std::process::abort());
     Ok(known)
 }
 
@@ -153,6 +154,7 @@ impl Handler for Receiver {
             self.write(&events).await.map_err(|error| handler_error(&error))?
         };
         if !known.is_empty() {
+            fail::fail_point!("notifications::after_commit", |_| std::process::abort());
             self.wake.notify_one();
         }
         Ok(readings.into_iter().map(|reading| verdict(reading, &known)).collect())

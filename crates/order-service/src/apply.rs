@@ -29,6 +29,7 @@ pub async fn apply(
     applying::insert_sub_orders(tx, &first_splits(&orders, &changed)).await?;
     applying::insert_notes(tx, &new_notes(&orders, &changed)).await?;
     handled::insert(tx, log(messages, origins, &outcomes)).await?;
+    fail::fail_point!("orders::before_commit", |_| std::process::abort());
     Ok(outcomes)
 }
 

@@ -52,6 +52,7 @@ impl PayEvents {
             .database
             .transaction(|tx| Box::pin(async move { apply(&tx, messages, origins).await }))
             .await;
+        fail::fail_point!("orders::after_commit", |_| std::process::abort());
         applied.map_err(|error| handler_error(&error))
     }
 }
@@ -64,6 +65,9 @@ impl Handler for PayEvents {
         let (mut messages, mut origins) = (Vec::new(), Vec::new());
         for (accepted, delivery) in accepted.iter().zip(batch) {
             if let Ok(message) = accepted {
+                fail::fail_point!(&format!("orders::handle {}", fold::key(message).order_no), |_| {
+                    std::process::abort()
+                });
                 messages.push(message);
                 origins.push(origin(delivery));
             }

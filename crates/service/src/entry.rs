@@ -61,6 +61,8 @@ where
     telemetry::init(&common.log_filter, common.log_format).map_err(|error| error.to_string())?;
     telemetry::metrics();
     tls::install();
+    #[cfg(feature = "failpoints")]
+    let _failpoints = crate::failpoints::set_up();
     let grace = common.shutdown_grace;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let result = runtime.block_on(async {

@@ -12,6 +12,8 @@ pub mod auth;
 pub mod config;
 mod entry;
 pub mod extract;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 pub mod http;
 pub mod problem;
 mod secret;

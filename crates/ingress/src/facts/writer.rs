@@ -58,6 +58,7 @@ impl FactWriter {
 
 async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<Vec<Outcome>, Error> {
     let folded = database.transaction(|tx| Box::pin(async move { write_in(&tx, jobs).await })).await?;
+    fail::fail_point!("facts::after_commit", |_| std::process::abort());
     if !folded.events.is_empty() {
         signals.outbox_filled();
     }
@@ -92,5 +93,6 @@ pub(super) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
         store::outbox::insert(tx, &folded.events),
         store::contradictions::record(tx, &folded.contradictions, now),
     )?;
+    fail::fail_point!("facts::before_commit", |_| std::process::abort());
     Ok(folded)
 }

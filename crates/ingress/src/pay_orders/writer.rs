@@ -71,10 +71,12 @@ async fn write(database: &Database, new: &[StoredPayOrder]) -> Result<Vec<Option
         .transaction(|tx| {
             Box::pin(async move {
                 new_pay_orders::insert(&tx, new).await?;
+                fail::fail_point!("pay_orders::before_commit", |_| std::process::abort());
                 new_pay_orders::active(&tx, new).await
             })
         })
         .await?;
+    fail::fail_point!("pay_orders::after_commit", |_| std::process::abort());
     let active: HashMap<_, _> =
         active.iter().map(|stored| ((&stored.order.merchant_id, &stored.order.order_no), stored)).collect();
     let answers = new.iter().map(|new| {

@@ -72,6 +72,7 @@ impl Sender {
         let answer = self.exchange(claimed, started_at, start + TIMEOUT).await;
         let duration = start.elapsed();
         let judged = answer.as_ref().map_err(Clone::clone).and_then(|answer| judge(claimed.ack, answer));
+        fail::fail_point!("attempts::after_acknowledgement", judged.is_ok(), |_| std::process::abort());
         let answer = answer.ok();
         let ladder = claimed.ladder.as_ref().unwrap_or(&self.ladder);
         let next = if judged.is_ok() {

@@ -137,7 +137,9 @@ impl<'a, H: Handler> Session<'a, H> {
                 first = subscription.next(self.queue()) => Some(first?),
             };
             let Some(first) = first else {
+                fail::fail_point!("consumer::draining", |_| std::process::abort());
                 self.finish(subscription, Vec::new()).await?;
+                fail::fail_point!("consumer::drained", |_| std::process::abort());
                 return Ok(Next::End(End::Cancelled));
             };
             let Some(first) = first else { return Ok(Next::End(End::Unsubscribed)) };

@@ -67,7 +67,19 @@ impl<H: Handler> Session<'_, H> {
             copies.extend(self.copy(delivery, verdict).await?);
         }
         self.publish(copies).await?;
+        fail::fail_point!(
+            "consumer::after_retry_copy",
+            settled.iter().any(|(_, verdict)| matches!(verdict, Verdict::Retry { .. })),
+            |_| std::process::abort()
+        );
+        fail::fail_point!(
+            "consumer::after_dead_letter_copy",
+            settled.iter().any(|(_, verdict)| matches!(verdict, Verdict::DeadLetter { .. })),
+            |_| std::process::abort()
+        );
+        fail::fail_point!("consumer::before_ack", |_| std::process::abort());
         self.acknowledge(batch, order).await?;
+        fail::fail_point!("consumer::after_ack", |_| std::process::abort());
         for (delivery, verdict) in &settled {
             report(delivery, verdict);
         }
@@ -101,6 +113,7 @@ impl<H: Handler> Session<'_, H> {
             Verdict::DeadLetter { reason, detail } => {
                 let why = Why { reason, detail, attempts };
                 self.park(delivery, &why).await?;
+                fail::fail_point!("consumer::after_park", |_| std::process::abort());
                 (why, (String::new(), self.queue().dead_letter_queue()))
             }
         };

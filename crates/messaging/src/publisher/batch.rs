@@ -18,8 +18,10 @@ type Key = (String, String, String);
 pub(super) async fn publish(channel: &Channel, batch: &[Encoded]) -> Result<Vec<Outcome>, PublishError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for part in batch.chunks(MAX_BATCH) {
+        fail::fail_point!("publisher::before_publish", |_| std::process::abort());
         let publishing = tokio::time::timeout(CONFIRM_TIMEOUT, publish_part(channel, part));
         outcomes.extend(publishing.await.map_err(|_| PublishError::TimedOut(CONFIRM_TIMEOUT))??);
+        fail::fail_point!("publisher::after_confirm", |_| std::process::abort());
     }
     Ok(outcomes)
 }
@@ -33,6 +35,7 @@ async fn publish_part(channel: &Channel, part: &[Encoded]) -> Result<Vec<Outcome
         confirms
             .push(channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?);
     }
+    fail::fail_point!("publisher::after_publish", |_| std::process::abort());
     let mut outcomes = Vec::with_capacity(part.len());
     let mut returned = HashMap::new();
     for confirm in confirms {
