@@ -150,6 +150,7 @@ mod tests {
             merchant_id: "m1".to_owned(),
             webhook_id: webhook_id.to_owned(),
             traceparent: String::new(),
+            at: time::OffsetDateTime::UNIX_EPOCH,
             body,
             reply: Some(reply),
         }

@@ -4,6 +4,7 @@
 //!   on servers of its own, to crash them), and `payrelay` against them. A [`Service`] can be stopped, killed and restarted.
 //! * [`Shop`] is what calls in: it makes orders and pay orders, and sends callbacks as the channel.
 //! * [`Sandbox`] is what is called: the merchants' endpoints, which verify and remember every webhook.
+//! * A [`Proxy`] stands between two of them and cuts, delays or swallows what passes.
 //! * [`Load`] makes payments until it is told to stop; [`check`] compares what callers were told with what orders and
 //!   merchants got.
 //!
@@ -16,6 +17,7 @@ mod load;
 mod pipeline;
 mod poll;
 mod process;
+mod proxy;
 mod sandbox;
 mod service;
 mod shop;
@@ -27,6 +29,7 @@ pub use pipeline::{
 };
 pub use poll::{LIMIT, until};
 pub use process::{Process, is_alive, signal};
+pub use proxy::{Mode, Proxy};
 pub use sandbox::{Received, Reply, Sandbox};
 pub use service::Service;
 pub use shop::{Shop, http_client};

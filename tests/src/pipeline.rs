@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -123,18 +124,31 @@ pub struct Pipeline {
     pub channel_secret: Secret,
     /// Declared, and dropped, after the services.
     pub servers: Servers,
-    /// Logs and the channels file.
-    _folder: TempDir,
+    /// Logs and the channels file, unless they are to outlive the pipeline.
+    _folder: Option<TempDir>,
 }
 
 impl Pipeline {
     /// Starts all services at once and waits until each is ready.
     pub async fn start(servers: Servers, options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
+        let direct = |_: &str, _: usize| Vec::new();
+        let pipeline = Self::start_in(folder.path(), servers, options, direct).await;
+        Self { _folder: Some(folder), ..pipeline }
+    }
+
+    /// The same, logging to `{program}-{replica}.log` in this folder. `own` gives further variables to each replica, counted
+    /// from 1.
+    pub async fn start_in(
+        folder: &Path,
+        servers: Servers,
+        options: Options,
+        own: impl Fn(&str, usize) -> Vec<(&'static str, String)>,
+    ) -> Self {
         let channel_secret = Secret::generate(*b"the channel of all the scenarios");
         let channels =
             format!("[{CHANNEL}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*channel_secret.expose());
-        let channels_file = folder.path().join("channels.toml");
+        let channels_file = folder.join("channels.toml");
         fs::write(&channels_file, channels).expect("a channels file");
         let mut environment = environment(&servers);
         environment.insert("PAYRELAY_CHANNELS_FILE".to_owned(), channels_file.display().to_string());
@@ -143,13 +157,16 @@ impl Pipeline {
         );
 
         let replicas = |program: &'static str| -> Vec<Service> {
-            let log = |replica| folder.path().join(format!("{program}-{replica}.log"));
-            (1..=options.replicas).map(|replica| Service::new(program, &environment, log(replica))).collect()
+            let start = |replica| {
+                let own = own(program, replica).into_iter().map(|(name, value)| (name.to_owned(), value));
+                let environment = environment.clone().into_iter().chain(own).collect();
+                Service::new(program, &environment, folder.join(format!("{program}-{replica}.log")))
+            };
+            (1..=options.replicas).map(start).collect()
         };
         let [ingress, order_service, notifier] =
             ["ingress", "order-service", "merchant-notifier"].map(replicas);
-        let mut pipeline =
-            Self { ingress, order_service, notifier, channel_secret, servers, _folder: folder };
+        let mut pipeline = Self { ingress, order_service, notifier, channel_secret, servers, _folder: None };
         pipeline.services().for_each(Service::start);
         for service in pipeline.services() {
             service.ready().await;

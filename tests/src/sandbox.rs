@@ -38,6 +38,8 @@ pub struct Received {
     pub webhook_id: String,
     /// The header `traceparent`.
     pub traceparent: String,
+    /// When it came in.
+    pub at: OffsetDateTime,
     /// The body.
     pub body: Value,
     /// The HTTP status of the answer; `None` until there is one.
@@ -110,6 +112,11 @@ impl Sandbox {
         books.received.clone()
     }
 
+    /// The webhooks that did not verify, each with the merchant called and the reason.
+    pub fn refused(&self) -> Vec<String> {
+        self.books().refused.clone()
+    }
+
     /// The attempts that were about this order.
     pub fn received_of(&self, order_no: &str) -> Vec<Received> {
         self.received().into_iter().filter(|received| received.order_no() == order_no).collect()
@@ -159,9 +166,9 @@ impl Books {
     fn verify(&self, merchant_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Received, String> {
         let header = |name: &str| headers.get(name)?.to_str().ok();
         let key = self.keys.get(merchant_id).ok_or("no such merchant")?;
-        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let at = OffsetDateTime::now_utc();
         let signed = Headers::from_lookup(header);
-        let verified = webhooks::verify(std::slice::from_ref(key), &signed, body, now)
+        let verified = webhooks::verify(std::slice::from_ref(key), &signed, body, at.unix_timestamp())
             .map_err(|error| error.to_string())?;
         let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         if body["data"]["merchant_id"] != merchant_id {
@@ -171,6 +178,7 @@ impl Books {
             merchant_id: merchant_id.to_owned(),
             webhook_id: verified.id.to_owned(),
             traceparent: header("traceparent").unwrap_or_default().to_owned(),
+            at,
             body,
             reply: None,
         })

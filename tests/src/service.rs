@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use devstack::testing::{free_port, program};
 use reqwest::Client;
@@ -66,6 +66,11 @@ impl Service {
     /// SIGKILL: no chance to do anything.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// How it ended, if it ended by itself.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.as_mut()?.child().try_wait().expect("a child")
     }
 
     /// Its process.
