@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use storage::partitions::{Maintainer, Partitioned, Report};
 use time::OffsetDateTime;
 use time::macros::datetime;
+use tokio_util::sync::CancellationToken;
 
 use crate::Fixture;
 
@@ -41,9 +44,13 @@ async fn midnight_needs_no_luck() {
 
     fixture.execute("INSERT INTO pay.events VALUES (1, '2026-01-29'), (2, '2026-02-03')").await;
     fixture
-        .execute("INSERT INTO orders.handled VALUES ('2026-01-31 23:59:59Z'), ('2026-02-01 00:00:00Z')")
+        .execute(
+            "INSERT INTO orders.handled VALUES ('2026-01-31 23:59:59.999999Z'), ('2026-02-01 00:00:00Z')",
+        )
         .await;
-    assert_eq!(fixture.count("SELECT count(*) FROM orders.handled_p20260201").await, 1);
+    for day in ["20260131", "20260201"] {
+        assert_eq!(fixture.count(&format!("SELECT count(*) FROM orders.handled_p{day}")).await, 1, "{day}");
+    }
 
     let report = maintainer.maintain(MIDNIGHT).await.unwrap();
     assert_eq!(report.created, ["pay.events_p20260204", "orders.handled_p20260204"]);
@@ -65,6 +72,53 @@ async fn an_expired_partition_stays_while_a_row_must() {
     fixture.execute("DELETE FROM pay.outbox_pending").await;
     let report = maintainer.maintain(MIDNIGHT).await.unwrap();
     assert_eq!(report.dropped, ["pay.events_p20260129"]);
+}
+
+#[tokio::test]
+async fn a_pause_of_forty_days_is_caught_up_in_one_pass() {
+    let (fixture, maintainer) = fixture().await;
+    maintainer.maintain(NOW).await.unwrap();
+    fixture
+        .execute("INSERT INTO pay.events VALUES (1, '2026-01-30'); INSERT INTO pay.outbox_pending VALUES (1)")
+        .await;
+    let insert =
+        "INSERT INTO pay.events VALUES (2, '2026-03-12'); INSERT INTO orders.handled VALUES ('2026-03-12Z')";
+    let client = fixture.database.client().await.unwrap();
+    let refused = client.batch_execute(insert).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().contains("no partition"), "{refused:?}");
+
+    let report = maintainer.maintain(NOW + time::Duration::days(40)).await.unwrap();
+    assert_eq!(report.created.len(), 6 + 5);
+    assert_eq!((&*report.created[0], &*report.created[5]), ("pay.events_p20260310", "pay.events_p20260315"));
+    assert_eq!(report.dropped.len(), 5 + 5, "all but the one with a pending event");
+    assert_eq!(report.kept, ["pay.events_p20260130"]);
+    client.batch_execute(insert).await.unwrap();
+    assert_eq!(fixture.count("SELECT count(*) FROM pay.events").await, 2);
+}
+
+#[tokio::test]
+async fn a_running_maintainer_drops_what_expires_while_it_runs() {
+    let (fixture, maintainer) = fixture().await;
+    let count = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'orders.handled'::regclass";
+    let cancel = CancellationToken::new();
+    let until = cancel.clone();
+    let running = tokio::spawn(async move { maintainer.run(&until).await });
+    crate::eventually("a first pass", async || fixture.count(count).await == 5).await;
+
+    let expired = "CREATE TABLE orders.handled_p20250101 PARTITION OF orders.handled FOR VALUES FROM ('2025-01-01') TO ('2025-01-02')";
+    fixture.execute(expired).await;
+    for _hour in 0..100 {
+        if fixture.count(count).await == 5 {
+            break;
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60 * 60)).await;
+        tokio::time::resume();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(fixture.count(count).await, 5, "the expired partition is gone");
+    cancel.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]
