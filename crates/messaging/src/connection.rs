@@ -18,6 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For declaring a whole topology, with new quorum queues electing their leaders.
 pub(crate) const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The broker's word for a thing that exists and is another than the one declared.
+pub(crate) const PRECONDITION_FAILED: u16 = 406;
 
 /// Why the broker could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum Error {
     /// The broker is away, refused or broke off; try again later.
     #[error("RabbitMQ: {0}")]
     Broker(#[from] lapin::Error),
+    /// An exchange or queue exists and is another than it must be. Trying again helps when somebody has mended it.
+    #[error("{0}; see all differences and what to do: payrelay topology check")]
+    Spoiled(lapin::Error),
     /// The broker did not answer in time; try again later.
     #[error("RabbitMQ did not answer within {} s ({what})", after.as_secs())]
     Timeout {
@@ -41,16 +46,15 @@ pub enum Error {
 impl Error {
     /// The AMQP reply code with which the broker refused, as 404 (there is no such thing) or 406 (it is different).
     pub fn reply_code(&self) -> Option<u16> {
-        let Self::Broker(error) = self else { return None };
-        let lapin::ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
-        Some(refusal.get_id())
+        let (Self::Broker(error) | Self::Spoiled(error)) = self else { return None };
+        reply_code(error)
     }
 }
 
 /// Where the broker is and under which name to connect. Cheap to clone; connects only when asked.
 #[derive(Clone)]
 pub struct Broker {
-    uri: AMQPUri,
+    pub(crate) uri: AMQPUri,
     connection_name: String,
 }
 
@@ -121,7 +125,20 @@ pub(crate) async fn declare_on(connection: &Connection, topology: &Topology) -> 
         topology.declare(&channel).await?;
         Ok(channel.close(200, "OK".into()).await?)
     };
-    within("declare the topology", DECLARE_TIMEOUT, declare).await?
+    let declared = within("declare the topology", DECLARE_TIMEOUT, declare).await.flatten();
+    declared.map_err(|error| match error {
+        Error::Broker(refusal) if reply_code(&refusal) == Some(PRECONDITION_FAILED) => {
+            metrics::counter!("payrelay_topology_refused_total").increment(1);
+            tracing::error!(error = %refusal, "the topology is spoiled; see payrelay topology check");
+            Error::Spoiled(refusal)
+        }
+        other => other,
+    })
+}
+
+fn reply_code(error: &lapin::Error) -> Option<u16> {
+    let lapin::ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
+    Some(refusal.get_id())
 }
 
 /// Closes a connection in good order, or gives up after two seconds: its close is of no consequence any more.

@@ -2,70 +2,42 @@
 //!
 //! AMQP tells whether a thing is there and, by declaring it again, whether it is the same. It shows no bindings.
 
-use std::fmt;
+use std::time::Duration;
 
 use lapin::{Channel, Connection};
 
-use crate::{Broker, Error, Topology, connection};
+use crate::connection::PRECONDITION_FAILED;
+use crate::{Broker, Error, Finding, Topology, connection};
 
 const NOT_FOUND: u16 = 404;
-const PRECONDITION_FAILED: u16 = 406;
+/// For the look at the start of a service: a broker that is slower is looked at as one that is away.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is wrong with one exchange or queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// It is not there.
-    Missing {
-        /// `exchange` or `queue`.
-        what: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// It is there, of another kind or with other arguments than it must have.
-    Different {
-        /// `exchange` or `queue`.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// The broker's words for the difference.
-        difference: String,
-    },
-}
-
-impl Finding {
-    /// The name of the exchange or queue.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Missing { name, .. } | Self::Different { name, .. } => name,
-        }
-    }
-
-    /// What to do about it.
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "declare it: payrelay topology apply",
-            Self::Different { what: "queue", .. } => {
-                "arguments are for ever: stop its consumers, empty it (a shovel moves messages), delete it, then payrelay topology apply"
-            }
-            Self::Different { .. } => {
-                "delete it while the services are stopped, then payrelay topology apply"
-            }
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { what, name } => write!(f, "{what} {name} is missing"),
-            Self::Different { what, name, difference } => {
-                write!(f, "{what} {name} is another than it must be: {difference}")
-            }
-        }
-    }
-}
+/// What to do about a queue of another type or with other arguments.
+pub(crate) const REPLACE_QUEUE: &str = "arguments are for ever: stop its consumers, empty it (a shovel moves messages), delete it, then payrelay topology apply";
+/// What to do about an exchange of another kind.
+pub(crate) const REPLACE_EXCHANGE: &str =
+    "delete it while the services are stopped, then payrelay topology apply";
+/// What to do about what is not there.
+pub(crate) const DECLARE: &str = "declare it: payrelay topology apply";
 
 impl Broker {
+    /// What of `topology` exists and is another than it must be, for a service that shall not start on it. Empty when the
+    /// broker is away or slow, too: that is an outage to wait for, and no reason to end.
+    pub async fn spoiled(&self, topology: &Topology) -> Vec<Finding> {
+        let inspecting = connection::within("look at the topology", START_TIMEOUT, self.inspect(topology));
+        match inspecting.await.flatten() {
+            Ok(findings) => {
+                let spoiled = findings.into_iter().filter(|finding| !finding.code.ends_with("_missing"));
+                spoiled.collect()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the topology could not be looked at before the start");
+                Vec::new()
+            }
+        }
+    }
+
     /// Compares what is there with `topology`. Bindings cannot be seen; declaring makes them.
     pub async fn inspect(&self, topology: &Topology) -> Result<Vec<Finding>, Error> {
         let connection = self.connect().await?;
@@ -104,14 +76,14 @@ async fn inspect(
         missing => missing,
     };
     let Err(error) = declared else { return Ok(None) };
-    let name = name.to_owned();
-    match error.reply_code() {
-        Some(NOT_FOUND) => Ok(Some(Finding::Missing { what, name })),
-        Some(PRECONDITION_FAILED) => {
-            Ok(Some(Finding::Different { what, name, difference: error.to_string() }))
-        }
-        _ => Err(error),
-    }
+    let (code, found, advice) = match (error.reply_code(), what) {
+        (Some(NOT_FOUND), "queue") => ("queue_missing", "none".to_owned(), DECLARE),
+        (Some(NOT_FOUND), _) => ("exchange_missing", "none".to_owned(), DECLARE),
+        (Some(PRECONDITION_FAILED), "queue") => ("queue_different", error.to_string(), REPLACE_QUEUE),
+        (Some(PRECONDITION_FAILED), _) => ("exchange_different", error.to_string(), REPLACE_EXCHANGE),
+        _ => return Err(error),
+    };
+    Ok(Some(Finding::error(code, format!("{what} {name}"), ("it as it is declared", found), advice)))
 }
 
 /// Does `work` on a channel of its own, for a refusal closes the channel.

@@ -6,7 +6,7 @@ use lapin::options::{
     ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use messaging::{Broker, Finding, RetryDelays, Topology, main_queue_arguments};
+use messaging::{Broker, RetryDelays, Topology, main_queue_arguments};
 
 /// Replaces a queue by one that lacks or changes one argument of a main queue.
 async fn replace(broker: &Broker, queue: &str, argument: &str, value: Option<i64>) {
@@ -36,7 +36,8 @@ async fn a_topology_is_missing_then_sound_then_spoiled() {
     let broker = Broker::new(vhost.amqp_url(), "test").unwrap();
     let missing = broker.inspect(&topology).await.unwrap();
     assert_eq!(missing.len(), 4 + 3 + 2 * 8);
-    assert!(missing.iter().all(|finding| matches!(finding, Finding::Missing { .. })), "{missing:?}");
+    assert!(missing.iter().all(|finding| finding.code.ends_with("_missing")), "{missing:?}");
+    assert_eq!(broker.spoiled(&topology).await, [], "what is missing can still be declared");
     assert_eq!(broker.inspect(&topology).await.unwrap().len(), missing.len(), "looking declares nothing");
 
     broker.declare(&topology).await.unwrap();
@@ -56,15 +57,27 @@ async fn a_topology_is_missing_then_sound_then_spoiled() {
     topic.await.unwrap();
 
     let findings = broker.inspect(&topology).await.unwrap();
-    let mut different: Vec<_> = findings
-        .iter()
-        .filter(|finding| matches!(finding, Finding::Different { .. }))
-        .map(Finding::name)
-        .collect();
-    different.sort_unstable();
-    let spoiled =
-        ["pay.retry.5s", "trade.pay.closed.queue", "trade.pay.failed.queue", "trade.pay.success.queue"];
-    assert_eq!(different, spoiled, "{findings:?}");
-    let missing = findings.iter().filter(|finding| matches!(finding, Finding::Missing { .. }));
-    assert_eq!(missing.map(Finding::name).collect::<Vec<_>>(), [dead]);
+    let mut different = broker.spoiled(&topology).await;
+    different.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
+    let subjects: Vec<_> = different.iter().map(|finding| finding.subject.as_str()).collect();
+    let spoiled = [
+        "exchange pay.retry.5s",
+        "queue trade.pay.closed.queue",
+        "queue trade.pay.failed.queue",
+        "queue trade.pay.success.queue",
+    ];
+    assert_eq!(subjects, spoiled, "{findings:?}");
+    let missing: Vec<_> = findings.iter().filter(|finding| !different.contains(finding)).collect();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!((missing[0].code, missing[0].subject.as_str()), ("queue_missing", &*format!("queue {dead}")));
+
+    let refused = broker.declare(&topology).await.unwrap_err();
+    assert!(matches!(refused, messaging::Error::Spoiled(_)), "{refused}");
+    assert!(refused.to_string().contains("payrelay topology check"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_spoils_nothing() {
+    let broker = Broker::new("amqp://127.0.0.1:1", "test").unwrap();
+    assert_eq!(broker.spoiled(&Topology::payrelay(&RetryDelays::default())).await, []);
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod dead_letters;
 mod faults;
 mod inspection;
+mod management;
 mod publisher;
 mod support;
 mod topology;

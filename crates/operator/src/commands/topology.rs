@@ -1,7 +1,7 @@
 //! `payrelay topology`: the exchanges and queues that the pipeline needs, and whether a broker has them.
 
 use clap::Subcommand;
-use messaging::{Error, Finding, Topology, definitions};
+use messaging::{Error, Topology, definitions};
 use serde_json::{Value, json};
 
 use super::broker;
@@ -9,9 +9,6 @@ use crate::{
     failure::{Failure, Outcome},
     output,
 };
-
-/// A broker's word for a thing that exists and is different.
-const PRECONDITION_FAILED: u16 = 406;
 
 /// What to do with the topology.
 #[derive(Debug, Subcommand)]
@@ -81,10 +78,9 @@ async fn apply(topology: &Topology, json: bool) -> Outcome {
 }
 
 fn not_applied(error: Error) -> Failure {
-    if error.reply_code() == Some(PRECONDITION_FAILED) {
-        Failure::Findings(format!("{error}; see all differences and what to do: payrelay topology check"))
-    } else {
-        broker::failure(error)
+    match error {
+        Error::Spoiled(_) => Failure::Findings(error.to_string()),
+        other => broker::failure(other),
     }
 }
 
@@ -92,11 +88,10 @@ async fn check(topology: &Topology, json: bool) -> Outcome {
     let broker = broker::from_env("topology check")?;
     let findings = broker.inspect(topology).await.map_err(broker::failure)?;
     if json {
-        let rows: Vec<_> = findings.iter().map(row).collect();
-        output::json(&rows)?;
+        output::json(&findings)?;
     } else {
         for finding in &findings {
-            output::line(format!("{finding}\n  to do: {}", finding.advice()))?;
+            output::line(format!("{finding}\n  to do: {}", finding.advice))?;
         }
     }
     if !findings.is_empty() {
@@ -106,14 +101,10 @@ async fn check(topology: &Topology, json: bool) -> Outcome {
         let (exchanges, queues) = counts(topology);
         output::line(format!(
             "topology: {exchanges} exchanges and {queues} queues are as they must be; \
-             bindings cannot be seen over AMQP, payrelay topology apply makes those that are missing"
+             bindings cannot be seen over AMQP, payrelay doctor sees them"
         ))?;
     }
     Ok(())
-}
-
-fn row(finding: &Finding) -> Value {
-    json!({ "name": finding.name(), "finding": finding.to_string(), "to_do": finding.advice() })
 }
 
 /// Numbers of exchanges and queues.
