@@ -24,6 +24,7 @@ mod callbacks;
 mod config;
 mod expiry;
 mod facts;
+mod maintenance;
 mod pay_orders;
 mod relay;
 mod run;

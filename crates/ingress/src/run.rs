@@ -9,8 +9,6 @@ use service::admin::{AdminOptions, Readiness};
 use service::http::{bind, serve};
 use service::{Secret, Shutdown, tls};
 use storage::Database;
-use storage::partitions::Maintainer;
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +21,7 @@ use crate::pay_orders::PayOrderWriter;
 use crate::relay::{self, Relay};
 use crate::signals::Signals;
 use crate::store::outbox::Shard;
-use crate::{Config, admin, store};
+use crate::{Config, admin, maintenance, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "ingress";
@@ -39,7 +37,6 @@ pub struct Service {
     admin: TcpListener,
     database: Database,
     broker: Broker,
-    maintainer: Maintainer,
     config: Config,
 }
 
@@ -57,10 +54,9 @@ impl Service {
         let url = config.common.database_url.expose();
         let database = Database::connect(url, NAME, config.database_connections)?;
         store::migrate(&database).await?;
-        let maintainer = Maintainer::new(database.clone(), store::partitioned(config.retention_days));
-        maintainer.maintain(OffsetDateTime::now_utc()).await?;
+        maintenance::prepare(&database, config.retention_days).await?;
         let (http_addr, admin_addr) = (http.local_addr()?, admin.local_addr()?);
-        Ok(Self { http_addr, admin_addr, http, admin, database, broker, maintainer, config })
+        Ok(Self { http_addr, admin_addr, http, admin, database, broker, config })
     }
 
     /// Works until `shutdown`. Softly: takes no more connections, answers the requests under way, publishes what is
@@ -89,8 +85,7 @@ impl Service {
             tasks.spawn(relay.run(background.clone()));
         }
         tasks.spawn(relay::observe(database.clone(), background.clone()));
-        let (maintainer, until) = (self.maintainer, background.clone());
-        tasks.spawn(async move { maintainer.run(&until).await });
+        tasks.spawn(maintenance::run(database.clone(), config.retention_days, background.clone()));
 
         let app = Arc::new(App {
             facts: FactWriter::spawn(database.clone(), Arc::clone(&signals)),

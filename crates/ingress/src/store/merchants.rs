@@ -1,7 +1,7 @@
 //! Merchants and the hashes of their API keys.
 
 use events::MerchantId;
-use storage::{Client, Error, Transaction};
+use storage::{Client, Database, Error, Transaction};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
@@ -81,6 +81,7 @@ pub(crate) struct Rotation<'a> {
 const LOCK_KEY: &str = "SELECT api_key_sha256 FROM pay.merchants WHERE merchant_id = $1 FOR UPDATE";
 const FORGET_ENDED_KEYS: &str =
     "DELETE FROM pay.rotated_api_keys WHERE merchant_id = $1 AND valid_until <= $2";
+const FORGET_ALL_ENDED_KEYS: &str = "DELETE FROM pay.rotated_api_keys WHERE valid_until <= $1";
 const SHORTEN_EARLIER_KEYS: &str =
     "UPDATE pay.rotated_api_keys SET valid_until = least(valid_until, $2) WHERE merchant_id = $1";
 const KEEP_KEY: &str =
@@ -102,6 +103,11 @@ pub(crate) async fn rotate_key(
     tx.execute(KEEP_KEY, &[&present, &id, &rotation.earlier_valid_until]).await?;
     let row = tx.query_one(SET_KEY, &[&id, &rotation.api_key_sha256.as_slice()]).await?;
     merchant(&row).map(Some)
+}
+
+/// Removes the keys of all merchants that are taken no longer, and says how many.
+pub(crate) async fn forget_ended_keys(database: &Database, now: OffsetDateTime) -> Result<u64, Error> {
+    database.client().await?.execute(FORGET_ALL_ENDED_KEYS, &[&now]).await.map_err(Error::from)
 }
 
 const LIST: &str = "

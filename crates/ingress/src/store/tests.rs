@@ -16,6 +16,8 @@ use crate::signals::Signals;
 use crate::store::outbox::Shard;
 use crate::trace_context::TraceContext;
 
+mod retention;
+
 const ALL: Shard = Shard { shard: 0, shards: 1 };
 
 struct Store {
@@ -283,29 +285,6 @@ async fn the_outbox_gives_what_is_due_of_a_shard() {
     // What is not flushed is the commit of this one statement only.
     let synchronous: String = client.query_one("SHOW synchronous_commit", &[]).await.unwrap().get(0);
     assert_eq!(synchronous, "on");
-}
-
-#[tokio::test]
-async fn a_day_with_a_pending_event_outlives_its_retention() {
-    let store = Store::create().await;
-    let orders = ["1", "2"].map(new_order);
-    store.insert(&orders).await;
-    let writer = store.writer();
-    for order in &orders {
-        writer.submit(job(order, paid())).await.unwrap();
-    }
-    let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
-    let later = now() + Duration::days(9);
-    let kept = maintainer.maintain(later).await.unwrap().kept;
-    assert_eq!(kept.len(), 1, "{kept:?}");
-    assert_eq!(store.count("pay.events").await, 2);
-    assert_eq!(store.count("pay.callbacks").await, 0);
-
-    let client = store.client().await;
-    let pending = outbox::read(&client, ALL, 0, now(), 10).await.unwrap();
-    outbox::delete(&client, &pending.iter().map(|pending| pending.id).collect::<Vec<_>>()).await.unwrap();
-    assert_eq!(maintainer.maintain(later).await.unwrap().kept, Vec::<String>::new());
-    assert_eq!(store.count("pay.events").await, 0);
 }
 
 #[tokio::test]

@@ -1,0 +1,92 @@
+//! What expires goes, what guards stays, and a day without partitions loses nothing.
+
+use super::*;
+
+/// Longer than any retention.
+const MUCH_LATER: Duration = Duration::days(60);
+
+/// Publishes everything.
+async fn drain_outbox(store: &Store) {
+    let client = store.client().await;
+    let pending = outbox::read(&client, ALL, 0, now(), 100).await.unwrap();
+    outbox::delete(&client, &pending.iter().map(|pending| pending.id).collect::<Vec<_>>()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_day_with_a_pending_event_outlives_its_retention() {
+    let store = Store::create().await;
+    let orders = ["1", "2"].map(new_order);
+    store.insert(&orders).await;
+    let writer = store.writer();
+    for order in &orders {
+        writer.submit(job(order, paid())).await.unwrap();
+    }
+    let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
+    let later = now() + Duration::days(9);
+    let kept = maintainer.maintain(later).await.unwrap().kept;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(store.count("pay.events").await, 2);
+    assert_eq!(store.count("pay.callbacks").await, 0);
+
+    let client = store.client().await;
+    let pending = outbox::read(&client, ALL, 0, now(), 10).await.unwrap();
+    outbox::delete(&client, &pending.iter().map(|pending| pending.id).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(maintainer.maintain(later).await.unwrap().kept, Vec::<String>::new());
+    assert_eq!(store.count("pay.events").await, 0);
+}
+
+#[tokio::test]
+async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
+    let store = Store::create().await;
+    let new = new_order("1");
+    store.insert(std::slice::from_ref(&new)).await;
+    let writer = store.writer();
+    assert_eq!(writer.submit(job(&new, paid())).await, Ok(Outcome::Applied));
+    let mut other_trade = job(&new, paid());
+    other_trade.fact.channel_trade_no = Some("T2".to_owned());
+    let contradiction = Outcome::Contradiction(ContradictionReason::SecondTrade);
+    assert_eq!(writer.submit(other_trade).await, Ok(contradiction));
+    let paid_order = store.find(&new).await;
+    drain_outbox(&store).await;
+
+    let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
+    maintainer.maintain(now() + MUCH_LATER).await.unwrap();
+    assert_eq!((store.count("pay.callbacks").await, store.count("pay.events").await), (0, 0));
+    assert_eq!((store.count("pay.pay_orders").await, store.count("pay.contradictions").await), (1, 1));
+
+    // The partitions of now are gone, as those of the first time are when it comes again much later.
+    maintainer.maintain(now()).await.unwrap();
+    assert_eq!(writer.submit(job(&new, paid())).await, Ok(Outcome::Duplicate));
+    assert_eq!(store.find(&new).await, paid_order);
+    assert_eq!((store.count("pay.events").await, store.count("pay.outbox_pending").await), (0, 0));
+    assert_eq!(store.count("pay.callbacks WHERE outcome = 'duplicate'").await, 1);
+}
+
+#[tokio::test]
+async fn a_success_of_a_day_without_partitions_is_refused_and_taken_once_they_are_there() {
+    let store = Store::create().await;
+    let new = new_order("1");
+    store.insert(std::slice::from_ref(&new)).await;
+    let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
+    maintainer.maintain(now() + MUCH_LATER).await.unwrap();
+    let writer = store.writer();
+    assert_eq!(writer.submit(job(&new, paid())).await, Err(NotPersisted));
+    assert_eq!(store.find(&new).await, new);
+
+    maintainer.maintain(now()).await.unwrap();
+    assert_eq!(writer.submit(job(&new, paid())).await, Ok(Outcome::Applied));
+    assert_eq!((store.count("pay.events").await, store.count("pay.outbox_pending").await), (1, 1));
+}
+
+#[tokio::test]
+async fn api_keys_that_have_ended_are_forgotten() {
+    let store = Store::create().await;
+    let insert = "INSERT INTO pay.merchants VALUES ('m1', NULL, true, sha256('now'), now());
+        INSERT INTO pay.rotated_api_keys VALUES
+            (sha256('ended'), 'm1', now()), (sha256('taken'), 'm1', now() + interval '1 day')";
+    store.client().await.batch_execute(insert).await.unwrap();
+    assert_eq!(merchants::forget_ended_keys(&store.database, now()).await.unwrap(), 1);
+    assert_eq!(store.count("pay.rotated_api_keys WHERE api_key_sha256 = sha256('taken')").await, 1);
+    assert_eq!(merchants::forget_ended_keys(&store.database, now() + MUCH_LATER).await.unwrap(), 1);
+    assert_eq!(store.count("pay.merchants").await, 1);
+}
