@@ -25,7 +25,11 @@ const LIST: &str = "
     ORDER BY p.parked_at DESC
     LIMIT $1";
 
-const PRUNE: &str = "DELETE FROM orders.parked WHERE parked_at < $1";
+/// Rows per statement: short transactions, so that vacuum keeps up.
+const PRUNE_BATCH: u64 = 1000;
+const PRUNE: &str = "
+    DELETE FROM orders.parked WHERE (message_id, queue, reason) IN (
+        SELECT message_id, queue, reason FROM orders.parked WHERE parked_at < $1 ORDER BY parked_at LIMIT 1000)";
 
 /// A message that was dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -113,7 +117,15 @@ pub async fn list(database: &Database, limit: i64) -> Result<Vec<Parked>, Error>
 /// Forgets what was parked longer ago than the retention. Answers how many.
 pub async fn prune(database: &Database, now: OffsetDateTime, retention_days: u16) -> Result<u64, Error> {
     let oldest = now - Duration::days(retention_days.into());
-    Ok(database.client().await?.execute(PRUNE, &[&oldest]).await?)
+    let client = database.client().await?;
+    let mut pruned = 0;
+    loop {
+        let batch = client.execute(PRUNE, &[&oldest]).await?;
+        pruned += batch;
+        if batch < PRUNE_BATCH {
+            return Ok(pruned);
+        }
+    }
 }
 
 fn parked(row: &Row) -> Result<Parked, Error> {

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
+mod audit;
 mod consume;
 mod faults;
 mod fixtures;
 mod http;
+mod retention;
 mod running;
 mod store;

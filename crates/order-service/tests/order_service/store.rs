@@ -1,23 +1,24 @@
 //! Every statement on a real PostgreSQL.
 
 use devstack::testing;
+use events::audit::{Bucket, Span, Stage};
 use events::codec::{BareOrder, Incoming};
-use events::{EventType, MerchantId, PayEvent, Purpose, Status, audit::Stage};
+use events::{EventType, MerchantId, PayEvent, Purpose, Status};
 use order_service::fold::Outcome;
 use order_service::order::{Order, OrderStatus};
-use order_service::store::{self, Origin, handled, orders, parked, trace};
+use order_service::store::{self, Origin, audit, orders, parked, trace};
 use order_service::{apply::apply, split::split};
 use storage::{Database, Error, partitions::Maintainer};
 use time::{Duration, OffsetDateTime};
 
 use crate::fixtures::{AMOUNT_MINOR, MERCHANT, failed, key, order, refund, second_success, success};
 
-const RETENTION_DAYS: u16 = 7;
+pub(crate) const RETENTION_DAYS: u16 = 7;
 
 /// A migrated database, dropped with its first field.
-struct Fixture {
+pub(crate) struct Fixture {
     _server: testing::Database,
-    database: Database,
+    pub(crate) database: Database,
 }
 
 impl Fixture {
@@ -31,7 +32,7 @@ impl Fixture {
     }
 
     /// With the orders of these numbers.
-    async fn with_orders(order_nos: &[&str]) -> Self {
+    pub(crate) async fn with_orders(order_nos: &[&str]) -> Self {
         let fixture = Self::new().await;
         for order_no in order_nos {
             assert!(orders::create(&fixture.database, &order(order_no)).await.unwrap());
@@ -39,7 +40,7 @@ impl Fixture {
         fixture
     }
 
-    async fn apply(&self, messages: &[Incoming]) -> Vec<Outcome> {
+    pub(crate) async fn apply(&self, messages: &[Incoming]) -> Vec<Outcome> {
         self.try_apply(messages).await.unwrap()
     }
 
@@ -50,20 +51,22 @@ impl Fixture {
         self.database.transaction(|tx| Box::pin(async move { apply(&tx, messages, origins).await })).await
     }
 
-    async fn order(&self, order_no: &str) -> Order {
+    pub(crate) async fn order(&self, order_no: &str) -> Order {
         orders::find(&self.database, &key(order_no)).await.unwrap().unwrap()
     }
 
     async fn stages(&self) -> Vec<Stage> {
         let now = OffsetDateTime::now_utc();
-        let day = Duration::days(1);
-        let mut entries = handled::audit(&self.database, now - day, now + day).await.unwrap();
-        entries.sort_by_key(|entry| entry.stage);
-        entries.iter().map(|entry| entry.stage).collect()
+        let span = Span { from: now - Duration::days(1), to: now + Duration::days(1) };
+        let report = audit::report(&self.database.client().await.unwrap(), span).await.unwrap();
+        let stage = |bucket: &Bucket| vec![bucket.stage; usize::try_from(bucket.count).unwrap()];
+        let mut stages: Vec<_> = report.buckets.iter().flat_map(stage).collect();
+        stages.sort();
+        stages
     }
 }
 
-fn full(event: &PayEvent) -> Incoming {
+pub(crate) fn full(event: &PayEvent) -> Incoming {
     Incoming::Event(Box::new(event.clone()))
 }
 
@@ -75,7 +78,7 @@ fn bare(event_type: EventType, order_no: &str) -> Incoming {
     })
 }
 
-fn parked_event(event: &PayEvent, reason: &str) -> parked::Parked {
+pub(crate) fn parked_event(event: &PayEvent, reason: &str) -> parked::Parked {
     parked::Parked {
         queue: "trade.pay.success.queue".to_owned(),
         message_id: format!("{}\0", event.event_id),

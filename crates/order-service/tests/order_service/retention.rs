@@ -1,0 +1,72 @@
+//! What expires goes; what guards stays, and is enough.
+
+use order_service::fold::Outcome;
+use order_service::order::OrderStatus;
+use order_service::store::{self, parked};
+use storage::partitions::Maintainer;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::fixtures::{failed, refund, success};
+use crate::store::{Fixture, RETENTION_DAYS, full, parked_event};
+
+/// The log of handled events: the partition and the id of each.
+async fn logged(fixture: &Fixture) -> Vec<(String, Uuid)> {
+    let client = fixture.database.client().await.unwrap();
+    let log = "SELECT tableoid::regclass::text, event_id FROM orders.handled ORDER BY occurred_at";
+    let rows = client.query(log, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[tokio::test]
+async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
+    let fixture = Fixture::with_orders(&["1", "2"]).await;
+    let batch = [full(&success("1")), full(&refund("1", 300)), full(&failed("2"))];
+    assert_eq!(fixture.apply(&batch).await, vec![Outcome::Applied; 3]);
+    parked::insert(&fixture.database, &parked_event(&success("9"), "invalid")).await.unwrap();
+    let (one, two) = (fixture.order("1").await, fixture.order("2").await);
+    assert_eq!((one.status, two.payments.len()), (OrderStatus::PartiallyRefunded, 1));
+
+    let later = OffsetDateTime::now_utc() + Duration::days(60);
+    let maintainer = Maintainer::new(fixture.database.clone(), vec![store::handled_table(RETENTION_DAYS)]);
+    let report = maintainer.maintain(later).await.unwrap();
+    assert_eq!((report.kept.len(), report.postponed.len()), (0, 0), "{report:?}");
+    assert_eq!(parked::prune(&fixture.database, later, RETENTION_DAYS).await.unwrap(), 1);
+    assert_eq!(logged(&fixture).await, []);
+
+    assert_eq!(fixture.apply(&batch).await, vec![Outcome::Duplicate; 3]);
+    assert_eq!((fixture.order("1").await, fixture.order("2").await), (one, two));
+    assert_eq!(logged(&fixture).await, [], "a day without a partition is not logged");
+}
+
+#[tokio::test]
+async fn an_event_on_either_side_of_midnight_is_logged_on_its_own_day_whenever_it_comes() {
+    let fixture = Fixture::with_orders(&["1", "2"]).await;
+    let midnight = OffsetDateTime::now_utc().replace_time(time::Time::MIDNIGHT);
+    let (mut last, mut first) = (success("1"), success("2"));
+    (last.occurred_at, first.occurred_at) = (midnight - Duration::MICROSECOND, midnight);
+    for outcome in [Outcome::Applied, Outcome::Duplicate] {
+        assert_eq!(fixture.apply(&[full(&last), full(&first)]).await, vec![outcome; 2]);
+    }
+    let partition = |at: OffsetDateTime, event: &events::PayEvent| {
+        let (date, id) = (at.date().to_string().replace('-', ""), event.event_id.0);
+        (format!("orders.handled_p{date}"), id)
+    };
+    let days = [partition(midnight - Duration::DAY, &last), partition(midnight, &first)];
+    assert_eq!(logged(&fixture).await, days);
+}
+
+#[tokio::test]
+async fn parked_messages_expire_in_batches() {
+    let fixture = Fixture::with_orders(&[]).await;
+    let client = fixture.database.client().await.unwrap();
+    let insert =
+        "INSERT INTO orders.parked (queue, message_id, reason, detail, attempts, first_seen, upstream)
+        SELECT 'q', n::text, 'undecodable', '', 1, now(), true FROM generate_series(1, 2500) n";
+    client.execute(insert, &[]).await.unwrap();
+    drop(client);
+    let now = OffsetDateTime::now_utc();
+    assert_eq!(parked::prune(&fixture.database, now, RETENTION_DAYS).await.unwrap(), 0);
+    let later = now + Duration::days(8);
+    assert_eq!(parked::prune(&fixture.database, later, RETENTION_DAYS).await.unwrap(), 2500);
+}
