@@ -14,8 +14,14 @@ const EXIT_CONFIG: u8 = 78;
 /// How long a service may take to notice the hard end.
 const HARD_END: Duration = Duration::from_secs(2);
 
+/// Why a service does not start until somebody has mended its surroundings: exit code 78, as for a wrong configuration, for
+/// starting it again does not help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
 /// Runs a service from its configuration to its exit code: 0 after a clean stop, 78 when the configuration is wrong (every
-/// error on a line of its own on standard error), 1 for anything else (one line).
+/// error on a line of its own on standard error) or the service ends with a [`Refusal`], 1 for anything else (one line).
 ///
 /// ```no_run
 /// # struct Config { common: service::Common }
@@ -33,7 +39,7 @@ pub fn run_main<C, E, F>(
 ) -> ExitCode
 where
     C: AsRef<Common>,
-    E: Display,
+    E: Into<anyhow::Error>,
     F: Future<Output = Result<(), E>>,
 {
     let mut loader = Loader::from_env();
@@ -45,35 +51,35 @@ where
     match start(name, config, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format_args!("{name}: {error}"));
-            ExitCode::FAILURE
+            // `{:#}` shows the causes in the same line.
+            complain(&format_args!("{name}: {error:#}"));
+            if error.is::<Refusal>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn start<C, E, F>(name: &str, config: C, run: impl FnOnce(C, Shutdown) -> F) -> Result<(), String>
+fn start<C, E, F>(name: &str, config: C, run: impl FnOnce(C, Shutdown) -> F) -> anyhow::Result<()>
 where
     C: AsRef<Common>,
-    E: Display,
+    E: Into<anyhow::Error>,
     F: Future<Output = Result<(), E>>,
 {
     let common = config.as_ref();
-    telemetry::init(&common.log_filter, common.log_format).map_err(|error| error.to_string())?;
+    telemetry::init(&common.log_filter, common.log_format)?;
     telemetry::metrics();
     tls::install();
     #[cfg(feature = "failpoints")]
     let _failpoints = crate::failpoints::set_up();
     let grace = common.shutdown_grace;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(async {
-        let shutdown = Shutdown::on_signals(grace).map_err(|error| error.to_string())?;
+        let shutdown = Shutdown::on_signals(grace)?;
         tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
         let hard = shutdown.hard.clone();
         tokio::select! {
-            // `{:#}` shows the causes of an `anyhow::Error` in the same line.
-            result = run(config, shutdown) => result.map_err(|error| format!("{error:#}")),
+            result = run(config, shutdown) => result.map_err(Into::into),
             () = async { hard.cancelled().await; tokio::time::sleep(HARD_END).await } => {
-                Err(format!("did not stop within the grace of {} s", grace.as_secs()))
+                Err(anyhow::anyhow!("did not stop within the grace of {} s", grace.as_secs()))
             }
         }
     });

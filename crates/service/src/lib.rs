@@ -5,10 +5,12 @@
 //! * [`shutdown::Shutdown`] drains softly, then ends hard.
 //! * [`http`] serves a router with bounds; [`extract`] and [`problem`] turn bad input into problem documents.
 //! * [`admin`] is the second listener: health, readiness, metrics, and the service's own `/admin` routes.
+//! * [`checkup`] is what each tells `payrelay doctor` of itself.
 //! * [`trace::TraceParent`] carries one trace from the callback to the merchant.
 
 pub mod admin;
 pub mod auth;
+pub mod checkup;
 pub mod config;
 mod entry;
 pub mod extract;
@@ -23,7 +25,7 @@ pub mod tls;
 pub mod trace;
 
 pub use config::{Common, ConfigErrors, Loader};
-pub use entry::run_main;
+pub use entry::{Refusal, run_main};
 pub use problem::Problem;
 pub use secret::{MasterKey, Secret};
 pub use shutdown::Shutdown;

@@ -4,8 +4,9 @@ use std::env;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use anyhow::anyhow;
 use service::config::Ports;
-use service::{Common, Loader, Shutdown};
+use service::{Common, Loader, Refusal, Shutdown};
 
 const BEHAVIOUR: &str = "SERVICE_TEST_BEHAVIOUR";
 const VALID: [(&str, &str); 5] = [
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     }
     wrong_configuration_is_78_with_every_error();
     a_failure_is_1_with_one_line();
+    a_refusal_is_78_with_one_line();
     a_signal_ends_it_with_0("TERM");
     a_signal_ends_it_with_0("INT");
     who_ignores_the_signal_is_ended_after_the_grace();
@@ -42,10 +44,11 @@ impl AsRef<Common> for Config {
     }
 }
 
-async fn run(_config: Config, shutdown: Shutdown) -> Result<(), String> {
-    writeln!(std::io::stdout(), "running").map_err(|error| error.to_string())?;
+async fn run(_config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "running")?;
     match env::var(BEHAVIOUR).as_deref() {
-        Ok("fail") => Err("the cable is cut".to_owned()),
+        Ok("fail") => Err(anyhow!("the cable is cut")),
+        Ok("refuse") => Err(anyhow!(Refusal("the table is not laid".to_owned())).context("before the start")),
         Ok("ignore") => std::future::pending().await,
         _ => {
             shutdown.soft.cancelled().await;
@@ -90,6 +93,11 @@ fn wrong_configuration_is_78_with_every_error() {
 
 fn a_failure_is_1_with_one_line() {
     assert_eq!(end(start("fail", &VALID)), (Some(1), "pretender: the cable is cut\n".to_owned()));
+}
+
+fn a_refusal_is_78_with_one_line() {
+    let told = "pretender: before the start: the table is not laid\n".to_owned();
+    assert_eq!(end(start("refuse", &VALID)), (Some(78), told));
 }
 
 fn a_signal_ends_it_with_0(name: &str) {
