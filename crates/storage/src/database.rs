@@ -53,6 +53,11 @@ impl Database {
         Ok(())
     }
 
+    /// The most connections that the pool opens.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.pool.status().max_size
+    }
+
     /// Opens a connection outside the pool, for what belongs to a session: advisory locks, settings.
     pub(crate) async fn session(&self) -> Result<Session, Error> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.connector.open(&self.config)).await {

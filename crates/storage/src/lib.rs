@@ -6,10 +6,12 @@
 //! * [`Batcher`] lets requests that arrive together share one transaction.
 //! * [`leadership::hold`] elects one replica by a session advisory lock.
 //! * [`partitions::Maintainer`] creates daily partitions ahead and drops expired ones.
+//! * [`Database::checkup`] tells what an operator must know of the server and of a service's partitions.
 //!
 //! The crate knows no table: every statement on data is its caller's.
 
 mod batcher;
+mod checkup;
 mod connector;
 mod database;
 mod error;
@@ -19,6 +21,7 @@ pub mod partitions;
 mod transaction;
 
 pub use batcher::{Batcher, BatcherOptions, SubmitError};
+pub use checkup::Checkup;
 pub use database::Database;
 pub use deadpool_postgres::{Client, GenericClient, Transaction};
 pub use error::Error;

@@ -3,6 +3,7 @@
 mod maintainer;
 mod plan;
 
+pub(crate) use maintainer::missing;
 pub use maintainer::{Maintainer, Report};
 
 /// A table that is partitioned by day: `PARTITION BY RANGE (column)`, the column a `date` or a `timestamptz`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{GenericClient, Transaction};
 use time::{Date, OffsetDateTime};
 use tokio_util::sync::CancellationToken;
 
@@ -126,6 +126,17 @@ impl Maintainer {
     }
 }
 
+/// The partitions of `today` and tomorrow that a table lacks, as qualified names.
+pub(crate) async fn missing(
+    client: &impl GenericClient,
+    table: &Partitioned,
+    today: Date,
+) -> Result<Vec<String>, Error> {
+    let existing = existing_days(client, table, &qualified(table.schema, table.table)).await?;
+    let needed = [Some(today), today.next_day()].into_iter().flatten();
+    Ok(needed.filter(|day| !existing.contains(day)).map(|day| display_name(table, day)).collect())
+}
+
 async fn create_missing(tx: &Transaction<'_>, table: &Partitioned, today: Date) -> Result<Plan, Error> {
     let parent = qualified(table.schema, table.table);
     tx.batch_execute(LOCK_TIMEOUT).await?;
@@ -158,11 +169,11 @@ async fn drop_unless_kept(tx: &Transaction<'_>, table: &Partitioned, day: Date) 
 }
 
 async fn existing_days(
-    tx: &Transaction<'_>,
+    client: &impl GenericClient,
     table: &Partitioned,
     parent: &str,
 ) -> Result<BTreeSet<Date>, Error> {
-    let rows = tx.query(LIST, &[&parent]).await?;
+    let rows = client.query(LIST, &[&parent]).await?;
     Ok(rows.iter().filter_map(|row| partition_day(table.table, row.get(0))).collect())
 }
 

@@ -1,5 +1,6 @@
 //! The crate against a real PostgreSQL.
 
+mod checkup;
 mod failures;
 mod leadership;
 mod migrations;
