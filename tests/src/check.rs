@@ -76,7 +76,8 @@ fn by_order(sandbox: &Sandbox, shop: &Shop) -> Told {
     told
 }
 
-async fn orders(shop: &Shop, payments: &[&Payment]) -> Vec<Value> {
+/// The orders of the payments, as the order service holds them.
+pub async fn orders(shop: &Shop, payments: &[&Payment]) -> Vec<Value> {
     stream::iter(payments.iter().map(|payment| shop.order(&payment.order_no)))
         .buffered(FETCHES)
         .collect()

@@ -25,6 +25,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub enum Reply {
     /// With this HTTP status, at once.
     Status(u16),
+    /// With 503 to every third attempt, with 204 to the others.
+    SometimesFails,
     /// Not at all, until it is told to answer otherwise.
     Never,
 }
@@ -107,9 +109,14 @@ impl Sandbox {
 
     /// Every attempt that has come in, in order. Webhooks that did not verify fail the test here.
     pub fn received(&self) -> Vec<Received> {
-        let books = self.books();
-        assert!(books.refused.is_empty(), "webhooks that do not verify: {:?}", books.refused);
-        books.received.clone()
+        let refused = self.refused();
+        assert!(refused.is_empty(), "webhooks that do not verify: {refused:?}");
+        self.verified()
+    }
+
+    /// Every attempt that verified, in order.
+    pub fn verified(&self) -> Vec<Received> {
+        self.books().received.clone()
     }
 
     /// The webhooks that did not verify, each with the merchant called and the reason.
@@ -139,9 +146,12 @@ async fn receive(
     loop {
         {
             let mut books = sandbox.books();
-            if let Reply::Status(status) =
-                books.replies.get(&merchant_id).copied().unwrap_or(Reply::Status(204))
-            {
+            let status = match books.replies.get(&merchant_id).copied().unwrap_or(Reply::Status(204)) {
+                Reply::Status(status) => Some(status),
+                Reply::SometimesFails => Some(if index % 3 == 0 { 503 } else { 204 }),
+                Reply::Never => None,
+            };
+            if let Some(status) = status {
                 books.received[index].reply = Some(status);
                 return StatusCode::from_u16(status).expect("an HTTP status");
             }

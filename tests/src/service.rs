@@ -1,6 +1,7 @@
 //! One replica of a service, which can be stopped, killed and started again on the same ports.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
@@ -10,6 +11,10 @@ use reqwest::Client;
 use crate::process::{Process, signal};
 use crate::shop::http_client;
 use crate::until;
+
+/// The features that compile failpoints into all services.
+const FAILPOINTS: &str = "ingress/failpoints,order-service/failpoints,merchant-notifier/failpoints";
+const SIGABRT: i32 = 6;
 
 /// One replica of a service.
 #[derive(Debug)]
@@ -38,8 +43,29 @@ impl Service {
 
     /// Starts it. It needs not be ready when this returns.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts it with a failpoint armed: `relay::after_read=2*off->return` passes twice, then the process aborts. Fails where the
+    /// program is built without failpoints, for then nothing would be proved.
+    pub async fn start_armed(&mut self, failpoint: &str) {
+        self.start_with(&[("FAILPOINTS", failpoint)]);
+        until("log of a start", async || match self.log() {
+            log if log.contains("\"starting\"") => Ok(()),
+            log => Err(log),
+        })
+        .await;
+        assert!(
+            self.log().contains("built with failpoints"),
+            "{} is built without failpoints: run `cargo xtask test`, or first `cargo build --workspace --bins --features \
+             {FAILPOINTS}`",
+            self.program
+        );
+    }
+
+    fn start_with(&mut self, variables: &[(&str, &str)]) {
         let mut command = Command::new(program(self.program));
-        command.env_clear().envs(&self.environment);
+        command.env_clear().envs(&self.environment).envs(variables.iter().copied());
         self.process = Some(Process::spawn(&mut command, &self.log));
     }
 
@@ -61,6 +87,13 @@ impl Service {
         let status = self.process.as_mut().expect("a started service").ended().await;
         self.process = None;
         status.code()
+    }
+
+    /// Waits until it has aborted, as a failpoint that is reached makes it.
+    pub async fn aborted(&mut self) {
+        let status = self.process.as_mut().expect("a started service").ended().await;
+        assert_eq!(status.signal(), Some(SIGABRT), "{status}; log: {}", self.log());
+        self.process = None;
     }
 
     /// SIGKILL: no chance to do anything.

@@ -11,11 +11,16 @@ use devstack::{Stack, StackOptions};
 
 use crate::{cargo, setup, step};
 
+/// Compiles into all services the points at which the crash matrix lets them die. On every call, so that they share what
+/// is built.
+const FAILPOINTS: [&str; 2] =
+    ["--features", "ingress/failpoints,order-service/failpoints,merchant-notifier/failpoints"];
+
 /// Sets up, builds all programs, and runs `cargo test --workspace` with `arguments`. The result is cargo's exit code.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     setup::run()?;
     step("building the programs");
-    cargo::run(&["build", "--workspace", "--bins"])?;
+    cargo::run(&[&["build", "--workspace", "--bins"], &FAILPOINTS[..]].concat())?;
 
     step("starting PostgreSQL and RabbitMQ for the tests");
     let started = Instant::now();
@@ -29,6 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
     let status = cargo::command()
         .args(["test", "--workspace"])
+        .args(FAILPOINTS)
         .args(arguments)
         .env(DATABASE_URL_VARIABLE, stack.postgres().database_url())
         .env(AMQP_URL_VARIABLE, stack.rabbitmq().amqp_url())

@@ -4,6 +4,7 @@
 mod architecture;
 mod configuration;
 mod contradictions;
+mod crash_matrix;
 mod crashes;
 mod dead_letters;
 mod dev;
