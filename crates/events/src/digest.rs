@@ -1,5 +1,8 @@
 //! An order-independent digest of a set of event ids, by which two services compare what they hold.
 
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use crate::EventId;
@@ -20,14 +23,38 @@ impl IdSetDigest {
         Self(self.0.wrapping_add(other.0))
     }
 
-    /// Reads what [`to_hex`](Self::to_hex) wrote; `None` if it is anything else.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        u64::from_str_radix(text, 16).ok().map(Self)
+    /// The digest of the set without a part of it.
+    #[must_use]
+    pub fn without(self, part: Self) -> Self {
+        Self(self.0.wrapping_sub(part.0))
     }
 
+    /// The digest whose hashes, each read as a signed number of 64 bits, have this sum: PostgreSQL has no unsigned ones.
+    pub fn from_signed_sum(sum: i128) -> Self {
+        // What is above 64 bits has wrapped around.
+        u64::try_from(sum.rem_euclid(1 << 64)).map(Self).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for IdSetDigest {
     /// Sixteen hexadecimal digits.
-    pub fn to_hex(self) -> String {
-        format!("{:016x}", self.0)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for IdSetDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdSetDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16)
+            .map(Self)
+            .map_err(|_| de::Error::custom(format_args!("digest: expected hexadecimal digits, got {text:?}")))
     }
 }
 
@@ -58,6 +85,16 @@ mod tests {
         let (head, tail) = ids.split_at(4);
         let parts = [head, tail].map(|ids| ids.iter().copied().collect::<IdSetDigest>());
         assert_eq!(parts[0].union(parts[1]), forward);
-        assert_eq!(IdSetDigest::from_hex(&forward.to_hex()), Some(forward));
+        assert_eq!(forward.without(parts[1]), parts[0]);
+        let json = serde_json::to_string(&forward).unwrap();
+        assert_eq!(serde_json::from_str::<IdSetDigest>(&json).unwrap(), forward);
+        assert!(serde_json::from_str::<IdSetDigest>("\"\"").is_err());
+    }
+
+    #[test]
+    fn a_sum_of_signed_numbers_is_the_same_digest() {
+        let ids: Vec<_> = (0..99).map(|_| EventId::generate()).collect();
+        let signed = ids.iter().map(|id| i128::from(hash(*id).cast_signed())).sum();
+        assert_eq!(IdSetDigest::from_signed_sum(signed), ids.into_iter().collect());
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/admin/contradictions", get(contradictions))
         .route("/admin/trace/{order_no}", get(trace))
         .route("/admin/audit", get(audit::report))
+        .route("/admin/audit/events", get(audit::events))
         .with_state(app)
 }
 

@@ -9,24 +9,22 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post, put};
 use events::OrderNo;
-use events::audit::Report;
+use events::audit::{InvalidSpan, Page, Report, Wanted, Window};
 use events::trace::Trace;
 use serde::Deserialize;
 use service::Problem;
 use service::extract::{Json, Path, Query};
 use storage::Database;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::secrets::Vault;
 use crate::ssrf::TargetPolicy;
-use crate::store::{listings, trace};
+use crate::store::{audit, listings, trace};
 
 /// The longest listing.
 const MAX_LIMIT: i64 = 1000;
 const DEFAULT_LIMIT: i64 = 100;
-/// The longest window of an audit: the longest retention.
-const MAX_WINDOW: Duration = Duration::days(3650);
 
 /// What the routes work with.
 #[derive(Debug, Clone)]
@@ -52,7 +50,8 @@ pub fn routes(admin: Admin) -> Router {
         .route("/admin/notifications/retry", post(notifications::retry))
         .route("/admin/parked", get(parked))
         .route("/admin/trace/{order_no}", get(trace_order))
-        .route("/admin/audit", get(audit))
+        .route("/admin/audit", get(audit_report))
+        .route("/admin/audit/events", get(audit_events))
         .with_state(admin)
 }
 
@@ -90,23 +89,26 @@ async fn trace_order(
     Ok(Json(Trace { steps }))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Window {
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    from: Option<OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    to: Option<OffsetDateTime>,
+async fn audit_report(
+    State(admin): State<Admin>,
+    Query(window): Query<Window>,
+) -> Result<Json<Report>, Problem> {
+    let span = window.span(OffsetDateTime::now_utc()).map_err(|error| invalid(&error))?;
+    let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    Ok(Json(audit::report(&client, span).await.map_err(|error| problem(&error))?))
 }
 
-async fn audit(State(admin): State<Admin>, Query(window): Query<Window>) -> Result<Json<Report>, Problem> {
-    let to = window.to.unwrap_or_else(OffsetDateTime::now_utc);
-    let from = window.from.unwrap_or(to - Duration::days(1));
-    if from > to || to - from > MAX_WINDOW {
-        return Err(Problem::invalid("from: expected a time before `to`, at most ten years"));
-    }
+async fn audit_events(
+    State(admin): State<Admin>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Page>, Problem> {
+    wanted.span().map_err(|error| invalid(&error))?;
     let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(listings::audit(&client, from, to).await.map_err(|error| problem(&error))?))
+    Ok(Json(audit::events(&client, &wanted).await.map_err(|error| problem(&error))?))
+}
+
+fn invalid(error: &InvalidSpan) -> Problem {
+    Problem::invalid(error.to_string())
 }
 
 fn limit(given: Option<i64>) -> Result<i64, Problem> {

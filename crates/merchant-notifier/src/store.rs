@@ -1,5 +1,8 @@
 //! The SQL of the schema `notify`, one file per concern. What must be atomic is one statement, or takes the transaction.
 
+pub mod attempts;
+pub mod audit;
+pub mod breakers;
 pub mod endpoints;
 pub mod intake;
 pub mod leases;

@@ -6,7 +6,7 @@ use events::OrderNo;
 use crate::{
     admin::{Admin, AdminOptions},
     commands::{
-        audit::{self, Window},
+        audit::{self, AuditOptions},
         contradictions,
         dlq::{self, DlqCommand},
         merchant::{self, MerchantCommand},
@@ -55,7 +55,7 @@ enum Command {
         order_no: OrderNo,
     },
     /// Check that what was committed was published, applied and notified, or parked with a reason.
-    Audit(Window),
+    Audit(AuditOptions),
     /// List what channels said and cannot be true.
     #[command(subcommand)]
     Contradictions(ContradictionsCommand),
@@ -88,7 +88,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Merchant(command) => merchant::run(&admin()?, command, json).await,
         Command::Notifications(command) => notifications::run(&admin()?, command, json).await,
         Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,
-        Command::Audit(window) => audit::run(&admin()?, &window, json).await,
+        Command::Audit(options) => audit::run(&admin()?, &options, json).await,
         Command::Dlq(command) => dlq::run(command, json).await,
         Command::Topology(command) => topology::run(command, json).await,
         Command::Contradictions(ContradictionsCommand::List { limit }) => {

@@ -36,7 +36,7 @@ use self::{
 use crate::{
     admin::{Admin, http_client},
     commands::{
-        audit::{self, Window},
+        audit,
         merchant::{self, AddMerchant},
     },
     failure::{Failure, Outcome},
@@ -108,7 +108,7 @@ async fn play(stack: &Arc<Stack>, pipeline: &Pipeline, payments: usize) -> Resul
         payments,
         parked: parked(&admin).await?,
         contradictions: contradictions.len(),
-        audit_gaps: audit::compare(&audit::fetch(&admin, &Window::default()).await?).gaps.len(),
+        audit_gaps: audit::strict(&admin).await?.open(),
         refused_while_down: sandbox.refused_while_down(),
         repeated_webhooks: sandbox.repeated(),
         forged_webhooks: sandbox.forged(),

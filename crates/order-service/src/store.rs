@@ -3,6 +3,7 @@
 //! Statements on many rows take arrays and are sorted by key, so that two of them never lock one another out.
 
 pub mod applying;
+pub mod audit;
 pub mod handled;
 pub mod orders;
 pub mod parked;

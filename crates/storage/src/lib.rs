@@ -14,6 +14,7 @@ mod batcher;
 mod checkup;
 mod connector;
 mod database;
+mod digest;
 mod error;
 pub mod leadership;
 mod migrations;

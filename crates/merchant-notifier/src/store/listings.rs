@@ -1,14 +1,12 @@
-//! Dead letters, and what the audit asks for.
+//! The listing of dead letters.
 
-use events::EventId;
-use events::audit::{Entry, Report, Stage};
 use serde::Serialize;
 use storage::{Error, GenericClient};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{parsed, query};
+use super::query;
 
 /// A dead letter as it was written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,60 +57,4 @@ pub async fn parked(client: &impl GenericClient, limit: i64) -> Result<Vec<Parke
         })
     };
     rows.iter().map(parked).collect()
-}
-
-/// A dead letter that was replayed and then handled counts as handled only.
-const AUDIT: &str = "
-SELECT h.event_id, h.occurred_at, h.event_type, h.upstream,
-    CASE WHEN h.outcome = 'duplicate' THEN 'duplicate' ELSE coalesce(n.status, 'PENDING') END AS stage
-FROM notify.handled h
-LEFT JOIN notify.notifications n ON n.event_id = h.event_id
-WHERE h.occurred_at >= $1 AND h.occurred_at < $2
-UNION ALL
-SELECT DISTINCT ON (p.event_id) p.event_id, p.occurred_at, p.event_type, p.upstream, 'PARKED'
-FROM notify.parked p
-WHERE p.occurred_at >= $1 AND p.occurred_at < $2 AND p.event_id IS NOT NULL AND p.event_type IS NOT NULL
-  AND NOT EXISTS (
-    SELECT FROM notify.handled h WHERE h.occurred_at = p.occurred_at AND h.event_id = p.event_id)";
-/// What is read at once. Divides the hour, so that no minute falls into two parts.
-const AUDIT_PART: Duration = Duration::minutes(10);
-
-/// What is known of the events of a window, by their own time.
-pub async fn audit(
-    client: &impl GenericClient,
-    from: OffsetDateTime,
-    to: OffsetDateTime,
-) -> Result<Report, Error> {
-    let mut report = Report { from, to, buckets: Vec::new() };
-    let mut start = from;
-    while start < to {
-        let end = end_of_part(start).min(to);
-        let rows = query(client, AUDIT, &[&start, &end]).await?;
-        let entries: Vec<Entry> = rows.iter().map(entry).collect::<Result<_, Error>>()?;
-        report.buckets.extend(Report::new(start, end, entries).buckets);
-        start = end;
-    }
-    Ok(report)
-}
-
-fn end_of_part(start: OffsetDateTime) -> OffsetDateTime {
-    let part = AUDIT_PART.whole_seconds();
-    let into = start.unix_timestamp().rem_euclid(part);
-    start + Duration::seconds(part - into) - Duration::nanoseconds(start.nanosecond().into())
-}
-
-fn entry(row: &Row) -> Result<Entry, Error> {
-    let stage = match row.try_get("stage")? {
-        "duplicate" => Stage::Duplicate,
-        "DELIVERED" => Stage::Notified,
-        "PARKED" => Stage::Parked,
-        _ => Stage::Pending,
-    };
-    Ok(Entry {
-        event_id: EventId(row.try_get("event_id")?),
-        occurred_at: row.try_get("occurred_at")?,
-        event_type: parsed(row, "event_type")?,
-        stage,
-        upstream: row.try_get("upstream")?,
-    })
 }

@@ -1,11 +1,9 @@
 //! `orders.handled`: every event with what became of it.
 
-use events::audit::{Entry, Stage};
-use events::{EventId, EventType, PayEvent};
-use storage::{Database, Error, Transaction};
-use time::OffsetDateTime;
+use events::PayEvent;
+use storage::{Error, Transaction};
 
-use super::{Origin, parsed};
+use super::Origin;
 
 /// An event of a day without a partition leaves no row: it is older than the retention. The order still guards it.
 const INSERT: &str = "
@@ -17,17 +15,6 @@ const INSERT: &str = "
         AS h (occurred_at, event_id, type, outcome, merchant_id, order_no, pay_order_no, upstream, traceparent)
     WHERE to_regclass('orders.handled_p' || to_char(h.occurred_at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
     ON CONFLICT DO NOTHING";
-
-/// What is parked counts only while it has not been handled after all, and once however often it was parked.
-const AUDIT: &str = "
-    SELECT occurred_at, event_id, type, outcome, upstream FROM orders.handled
-    WHERE occurred_at >= $1 AND occurred_at < $2
-    UNION ALL
-    SELECT DISTINCT ON (p.occurred_at, p.event_id) p.occurred_at, p.event_id, p.type, 'parked', p.upstream
-    FROM orders.parked p
-    WHERE p.occurred_at >= $1 AND p.occurred_at < $2
-      AND NOT EXISTS (SELECT FROM orders.handled h
-                      WHERE h.occurred_at = p.occurred_at AND h.event_id = p.event_id)";
 
 /// What became of an event that was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,31 +73,4 @@ pub async fn insert(tx: &Transaction<'_>, mut rows: Vec<Handled<'_>>) -> Result<
     )
     .await?;
     Ok(())
-}
-
-/// Where every event of a window of its own time stands here; `to` is exclusive.
-pub async fn audit(
-    database: &Database,
-    from: OffsetDateTime,
-    to: OffsetDateTime,
-) -> Result<Vec<Entry>, Error> {
-    let client = database.client().await?;
-    let audit = client.prepare_cached(AUDIT).await?;
-    let rows = client.query(&audit, &[&from, &to]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Entry {
-                event_id: EventId(row.try_get("event_id")?),
-                occurred_at: row.try_get("occurred_at")?,
-                event_type: parsed::<EventType>(row, "type")?,
-                stage: match row.try_get("outcome")? {
-                    "applied" => Stage::Applied,
-                    "duplicate" => Stage::Duplicate,
-                    "not_mine" => Stage::NotMine,
-                    _ => Stage::Parked,
-                },
-                upstream: row.try_get("upstream")?,
-            })
-        })
-        .collect()
 }
