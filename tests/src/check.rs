@@ -49,7 +49,7 @@ pub async fn complete(sandbox: &Sandbox, shop: &Shop, payments: &[Payment]) {
 /// Waits until `payrelay audit` ends with 0, and returns what it printed. Nothing may be parked.
 pub async fn audited(pipeline: &Pipeline) -> Value {
     let audit = until("clean audit", async || {
-        let answer = pipeline.payrelay(&["audit", "--json"]).await;
+        let answer = pipeline.payrelay(&["audit", "--settle", "0s", "--json"]).await;
         match answer.code {
             Some(0) => Ok(answer.json()),
             Some(1 | 3) => Err(format!("{answer:?}")),

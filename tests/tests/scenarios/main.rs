@@ -2,16 +2,21 @@
 //! it is linked once. One family of scenarios a file.
 
 mod architecture;
+mod audit;
+mod chaos;
 mod configuration;
 mod contradictions;
 mod crash_matrix;
 mod crashes;
 mod dead_letters;
 mod dev;
+mod doctor;
 mod main_path;
 mod merchants;
 mod notifications;
 mod outages;
 mod problems;
+mod promises;
 mod replicas;
+mod retention;
 mod upstream;

@@ -11,8 +11,9 @@ use super::{parsed, query};
 /// What one statement sums up: some seconds of work in the fullest flow.
 const PIECE: Duration = Duration::minutes(10);
 
-/// `LIMIT 1` makes each handled event one look into the index of notifications, of which there are all that ever were. A dead
-/// letter that was replayed and then handled counts as handled only.
+/// `LIMIT 1` makes each handled event one look into the index of notifications, of which there are all that ever were. An event
+/// whose notification is gone is not held here, whatever the log says. A dead letter that was replayed and then handled counts
+/// as handled only.
 macro_rules! events {
     ($type:literal) => {
         concat!(
@@ -26,7 +27,7 @@ macro_rules! events {
                 SELECT pay_order_no, status, reason, attempts, next_attempt_at FROM notify.notifications n
                 WHERE n.event_id = h.event_id LIMIT 1
             ) n ON true
-            WHERE h.occurred_at >= $1 AND h.occurred_at < $2 ",
+            WHERE h.occurred_at >= $1 AND h.occurred_at < $2 AND (h.outcome = 'duplicate' OR n.status IS NOT NULL) ",
             $type,
             " UNION ALL
             (SELECT DISTINCT ON (h.occurred_at, h.event_id) h.occurred_at, h.event_id, h.event_type, h.upstream,

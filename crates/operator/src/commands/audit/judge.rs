@@ -188,7 +188,7 @@ fn standing(entry: &Entry, now: OffsetDateTime) -> Option<(Standing, String)> {
                 Some(next) => format!("due since {}", text(next)),
                 None => "due".to_owned(),
             };
-            Some((Standing::Pending, format!("{attempts} webhook attempts failed, {due}")))
+            Some((Standing::Pending, format!("{attempts} failed attempts, {due}")))
         }
         Stage::Parked => {
             let reason = entry.reason.as_deref().unwrap_or("no reason");

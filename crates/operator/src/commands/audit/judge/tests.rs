@@ -108,7 +108,7 @@ fn what_waits_or_was_given_up_says_why() {
                 Standing::DeadLetter,
                 "trade.pay.success.queue.dlq: attempts_exhausted: unknown_order (4 attempts)"
             ),
-            (Standing::Pending, "2 webhook attempts failed, next 2026-01-01T12:01:30Z"),
+            (Standing::Pending, "2 failed attempts, next 2026-01-01T12:01:30Z"),
         ]
     );
     let given_up = Held { notifier: vec![Entry { queue: None, detail: None, ..letter }], ..Held::default() };
