@@ -137,7 +137,7 @@ async fn one_way(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut mode: watch:
 async fn swallow(mut from: ReadHalf<'_>, mut mode: watch::Receiver<Mode>, mut buffer: Vec<u8>) {
     let forget = async {
         while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-        pending().await
+        pending::<()>().await;
     };
     tokio::select! {
         () = wait_until(&mut mode, |mode| mode != Mode::BlackHole) => {}

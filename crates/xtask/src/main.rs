@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its user")]
 
 mod cargo;
+mod chaos;
 mod setup;
 mod test;
 
@@ -26,6 +27,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Set up, then let everything fail while payments go on, and check that nothing is lost or doubled
+    Chaos {
+        /// `--seconds N` (60), `--seed S` (by chance), `--json`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Set up, then run every test of the workspace against private servers
     Test {
         /// Passed on to `cargo test --workspace`, for example a part of a test's name
@@ -38,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Task::Demo { arguments } => demo(&arguments),
+        Task::Chaos { arguments } => chaos::run(&arguments),
         Task::Test { arguments } => test::run(&arguments),
     };
     result.unwrap_or_else(|error| {
