@@ -6,7 +6,7 @@ use std::time::Duration;
 use channels::ChannelSet;
 use messaging::RetryDelays;
 use service::config::Ports;
-use service::{Common, Loader};
+use service::{Common, Loader, Secret};
 
 const PORTS: Ports = Ports { http: Some(8080), admin: 9080 };
 /// Less than a week, and a long weekend could drop what is still to be looked into.
@@ -25,6 +25,8 @@ pub struct Config {
     pub channels: ChannelSet,
     /// `PAYRELAY_RETRY_DELAYS`: they name the retry queues of the topology.
     pub retry_delays: RetryDelays,
+    /// `PAYRELAY_MANAGEMENT_URL`: RabbitMQ's management API; it may hold a password.
+    pub management_url: Option<Secret>,
     /// `PAYRELAY_CLOSE_GRACE_SECONDS`: from the end of payability to the close, so that payments under way still count.
     pub close_grace: Duration,
     /// `PAYRELAY_RETENTION_DAYS`: how long raw callbacks and events are kept.
@@ -48,6 +50,7 @@ impl Config {
         Self {
             channels: channels(loader),
             retry_delays: loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default()),
+            management_url: loader.optional_secret("PAYRELAY_MANAGEMENT_URL"),
             close_grace: Duration::from_secs(bounded(
                 loader,
                 "PAYRELAY_CLOSE_GRACE_SECONDS",

@@ -21,6 +21,7 @@ mod api_keys;
 mod app;
 mod batches;
 mod callbacks;
+mod checkup;
 mod config;
 mod expiry;
 mod facts;

@@ -6,6 +6,7 @@
 //! worst it is published twice, and consumers absorb that.
 
 mod cursor;
+mod gate;
 mod gauges;
 mod message;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::signals::Signals;
 use crate::store::outbox::{self, Pending, Shard};
 use cursor::Cursor;
+pub(crate) use gate::Gate;
 pub(crate) use gauges::observe;
 
 /// Events that are published together.

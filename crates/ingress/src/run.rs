@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use messaging::management::Management;
 use messaging::{Broker, Publisher, Topology};
 use service::admin::{AdminOptions, Readiness};
 use service::http::{bind, serve};
-use service::{Secret, Shutdown, tls};
+use service::{Refusal, Shutdown, tls};
 use storage::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,10 +19,10 @@ use crate::app::{self, App};
 use crate::expiry::Sweeper;
 use crate::facts::FactWriter;
 use crate::pay_orders::PayOrderWriter;
-use crate::relay::{self, Relay};
+use crate::relay::{self, Gate, Relay};
 use crate::signals::Signals;
 use crate::store::outbox::Shard;
-use crate::{Config, admin, maintenance, store};
+use crate::{Config, admin, checkup, maintenance, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "ingress";
@@ -37,6 +38,7 @@ pub struct Service {
     admin: TcpListener,
     database: Database,
     broker: Broker,
+    management: Option<Management>,
     config: Config,
 }
 
@@ -51,12 +53,15 @@ impl Service {
         let http = bind(config.common.http_addr.unwrap_or(any)).await?;
         let admin = bind(config.common.admin_addr).await?;
         let broker = Broker::new(config.common.amqp_url.expose(), NAME).context("PAYRELAY_AMQP_URL")?;
+        let management = config.management_url.as_ref().map(|url| Management::new(url.expose(), &broker));
+        let management =
+            management.transpose().map_err(|error| Refusal(format!("PAYRELAY_MANAGEMENT_URL: {error}")))?;
         let url = config.common.database_url.expose();
         let database = Database::connect(url, NAME, config.database_connections)?;
         store::migrate(&database).await?;
         maintenance::prepare(&database, config.retention_days).await?;
         let (http_addr, admin_addr) = (http.local_addr()?, admin.local_addr()?);
-        Ok(Self { http_addr, admin_addr, http, admin, database, broker, config })
+        Ok(Self { http_addr, admin_addr, http, admin, database, broker, management, config })
     }
 
     /// Works until `shutdown`. Softly: takes no more connections, answers the requests under way, publishes what is
@@ -65,13 +70,18 @@ impl Service {
     /// # Errors
     /// When the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let Self { database, broker, config, .. } = self;
+        let Self { database, broker, management, config, .. } = self;
         let signals = Arc::new(Signals::new());
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
 
         let mut publishers = Vec::new();
         let topology = Topology::payrelay(&config.retry_delays);
+        let management_url = management.as_ref().map(|management| management.url().to_owned());
+        let checkups = checkup::router(database.clone(), &config, management_url);
+        let gate = Gate::new(management, topology.clone());
+        // Cancelled once the relays may publish.
+        let opened = CancellationToken::new();
         for shard in 0..config.outbox_shards {
             let broker = broker.named(&format!("relay {shard}"));
             let publisher = Publisher::spawn_declaring(broker, topology.clone(), background.clone());
@@ -82,8 +92,13 @@ impl Service {
                 signals: Arc::clone(&signals),
                 shard: Shard { shard, shards: config.outbox_shards },
             };
-            tasks.spawn(relay.run(background.clone()));
+            let (until, opened) = (background.clone(), opened.clone());
+            tasks.spawn(async move {
+                until.run_until_cancelled(opened.cancelled()).await;
+                relay.run(until).await;
+            });
         }
+        tasks.spawn(open(gate.clone(), publishers.clone(), (opened, background.clone())));
         tasks.spawn(relay::observe(database.clone(), background.clone()));
         tasks.spawn(maintenance::run(database.clone(), config.retention_days, background.clone()));
 
@@ -98,7 +113,10 @@ impl Service {
             draining: shutdown.soft.clone(),
         });
         tasks.spawn(Sweeper::new(Arc::clone(&app)).run(shutdown.soft.clone()));
-        let routes = admin_router(&app, publishers, config.common.admin_token);
+        let routes = admin::routes(Arc::clone(&app)).merge(checkups);
+        let readiness = readiness(&app, publishers, gate);
+        let token = config.common.admin_token;
+        let routes = service::admin::router(AdminOptions { readiness, token, routes });
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "the ingress takes requests");
 
         // The admin listener goes on to answer while the others drain.
@@ -126,17 +144,35 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Service::start(config).await?.run(shutdown).await
 }
 
+/// Lets the relays begin once nothing is known that would lose what they publish.
+async fn open(
+    gate: Gate,
+    publishers: Vec<Publisher>,
+    (opened, cancel): (CancellationToken, CancellationToken),
+) {
+    gate.pass(publishers, cancel).await;
+    opened.cancel();
+}
+
 /// Ready while the database answers. Without the broker events wait in the outbox: that is shown, and keeps nobody away.
-fn admin_router(app: &Arc<App>, publishers: Vec<Publisher>, token: Secret) -> axum::Router {
+fn readiness(app: &Arc<App>, publishers: Vec<Publisher>, gate: Gate) -> Readiness {
     let database = app.database.clone();
-    let readiness = Readiness::new(app.draining.clone())
+    Readiness::new(app.draining.clone())
         .check("postgres", move || {
             let database = database.clone();
             async move { database.ping().await }
         })
         .advise("rabbitmq", move || {
             let connected = publishers.iter().all(Publisher::is_ready);
-            async move { if connected { Ok(()) } else { Err("not connected; events wait in the outbox") } }
-        });
-    service::admin::router(AdminOptions { readiness, token, routes: admin::routes(Arc::clone(app)) })
+            let shut = gate.shut().map(|why| format!("events wait in the outbox: {why}"));
+            async move {
+                match shut {
+                    None if connected => Ok(()),
+                    None => {
+                        Err("not connected, or the topology is spoiled; events wait in the outbox".to_owned())
+                    }
+                    Some(why) => Err(why),
+                }
+            }
+        })
 }

@@ -23,6 +23,7 @@
 //! | `gone`: the pay order's own address answered 410 | it is retried by hand |
 
 pub mod admin;
+mod checkup;
 mod config;
 pub mod dispatch;
 mod endpoint;

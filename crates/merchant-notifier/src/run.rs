@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use events::EventType;
-use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus};
+use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus, Topology};
 use service::admin::{AdminOptions, Readiness};
-use service::{Shutdown, http, tls};
+use service::{Refusal, Shutdown, http, tls};
 use storage::Database;
 use storage::partitions::Maintainer;
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ use crate::receive::Receiver;
 use crate::secrets::Vault;
 use crate::ssrf::TargetPolicy;
 use crate::store::{self, endpoints, retention};
-use crate::{Config, maintenance};
+use crate::{Config, checkup, maintenance};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "merchant-notifier";
@@ -55,7 +55,8 @@ impl Service {
     /// Binds the admin port (port 0: any free one), migrates the schema `notify` and creates its partitions.
     ///
     /// # Errors
-    /// When the port is taken, a URL is wrong, the database is away, or its secrets are under another master key.
+    /// When the port is taken, a URL is wrong, the database is away, or its secrets are under another master key. A [`Refusal`]
+    /// when a queue or exchange is another than it must be; a broker that is away is waited for.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
         let admin = http::bind(config.common.admin_addr).await?;
@@ -66,6 +67,10 @@ impl Service {
         maintainer.maintain(OffsetDateTime::now_utc()).await?;
         let vault = Vault::new(&config.master_key);
         check_master_key(&database, &vault).await?;
+        let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
+        if let Some(spoiled) = broker.spoiled(&topology).await.first() {
+            return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
+        }
         Ok(Self {
             admin_addr: admin.local_addr()?,
             admin,
@@ -95,7 +100,8 @@ impl Service {
                 policy: Arc::clone(&self.policy),
                 vault: self.vault.clone(),
                 wake: Arc::clone(&self.wake),
-            }),
+            })
+            .merge(checkup::router(self.database.clone(), &self.config)),
         };
         let dispatcher = self.dispatcher()?;
         // The admin listener goes on to answer while the others drain.
@@ -129,9 +135,8 @@ impl Service {
 
     /// One consumer for each queue of the service.
     fn consumers(&self) -> Vec<Consumer> {
-        let queues = EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str()));
         let delays = &self.config.retry_delays;
-        queues.into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
+        queues().into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
     }
 
     fn dispatcher(&self) -> anyhow::Result<Dispatcher> {
@@ -154,6 +159,11 @@ impl Service {
                 async move { if consuming { Ok(()) } else { Err("not every queue is consumed") } }
             })
     }
+}
+
+/// The queues of the service.
+fn queues() -> Vec<ConsumerQueue> {
+    EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str())).into()
 }
 
 async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {

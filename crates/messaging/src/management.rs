@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::Broker;
+use crate::{Broker, Topology};
 
 /// For one answer: a list of all queues of a busy broker takes a while.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -185,6 +185,13 @@ pub struct Held {
 }
 
 impl Held {
+    /// Whether the figures of every queue of `topology` have come in, the policies among them: those of a new queue come some
+    /// seconds later.
+    pub fn is_complete(&self, topology: &Topology) -> bool {
+        let shown = |name: &str| self.queues.iter().any(|held| held.name == name && held.consumers.is_some());
+        topology.queues().iter().all(|queue| shown(&queue.name))
+    }
+
     /// How many consumers a queue has; 0 for a queue that is not there.
     pub fn consumers(&self, queue: &str) -> u64 {
         let queue = self.queues.iter().find(|held| held.name == queue);

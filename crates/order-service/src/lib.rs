@@ -17,6 +17,7 @@
 
 pub mod admin;
 pub mod apply;
+mod checkup;
 pub mod config;
 pub mod consume;
 pub mod decide;

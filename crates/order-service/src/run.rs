@@ -4,16 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 use events::EventType;
-use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus};
+use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus, Topology};
 use service::admin::{self, AdminOptions, Readiness};
 use service::http::{bind, serve};
-use service::{Shutdown, tls};
+use service::{Refusal, Shutdown, tls};
 use storage::Database;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, admin as operators, consume, http, maintenance, store};
+use crate::{Config, admin as operators, checkup, consume, http, maintenance, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "order-service";
@@ -40,7 +40,8 @@ impl Service {
     /// Binds the ports (port 0: any free one), migrates the schema `orders` and creates its partitions.
     ///
     /// # Errors
-    /// When a port is taken, a URL is wrong or the database is away.
+    /// When a port is taken, a URL is wrong or the database is away. A [`Refusal`] when a queue or exchange is another than it
+    /// must be; a broker that is away is waited for.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -50,6 +51,10 @@ impl Service {
         let database = Database::connect(config.common.database_url.expose(), NAME, MAX_CONNECTIONS)?;
         store::migrate(&database).await?;
         maintenance::prepare(&database, config.retention_days).await?;
+        let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
+        if let Some(spoiled) = broker.spoiled(&topology).await.first() {
+            return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
+        }
         Ok(Self {
             http_addr: http.local_addr()?,
             admin_addr: admin.local_addr()?,
@@ -72,7 +77,8 @@ impl Service {
         let options = AdminOptions {
             readiness,
             token: self.config.common.admin_token.clone(),
-            routes: operators::router(self.database.clone()),
+            routes: operators::router(self.database.clone())
+                .merge(checkup::router(self.database.clone(), &self.config)),
         };
         let mut work = JoinSet::new();
         let router = http::router(self.database.clone(), self.config.order_api_token.clone());
@@ -100,9 +106,8 @@ impl Service {
 
     /// One consumer for each queue of the service.
     fn consumers(&self) -> Vec<Consumer> {
-        let queues = EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str()));
         let delays = &self.config.retry_delays;
-        queues.into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
+        queues().into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
     }
 
     /// Ready when the database answers and every consumer is subscribed.
@@ -123,6 +128,11 @@ impl Service {
 /// Starts the service and runs it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Service::start(config).await?.run(shutdown).await
+}
+
+/// The queues of the service.
+fn queues() -> Vec<ConsumerQueue> {
+    EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str())).into()
 }
 
 async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {

@@ -2,9 +2,9 @@
 
 use devstack::{Stack, StackOptions};
 use futures_util::future::join_all;
-use lapin::options::QueueBindOptions;
+use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use messaging::{Broker, EXCHANGE};
+use messaging::{Broker, ConsumerQueue, EXCHANGE, RetryDelays, Topology};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -128,4 +128,72 @@ async fn what_no_queue_takes_stays_pending_while_others_go_on() {
     assert_eq!(told.order.pay_order_no, first);
     eventually("it is published", async || (ingress.pending().await == 0).then_some(())).await;
     assert_eq!(count(&ingress.admin_get("/admin/audit").await, "published"), 3);
+}
+
+/// Puts a policy on a queue, or takes it away.
+async fn policy(world: &World, queue: &str, definition: Option<serde_json::Value>) {
+    service::tls::install();
+    let management_url = devstack::testing::servers().management_url;
+    let url = format!("{management_url}/api/policies/{}/losing", world.vhost.name());
+    let http = reqwest::Client::new();
+    let request = match definition {
+        Some(definition) => http.put(url).json(&json!({
+            "pattern": format!("^{queue}$"), "definition": definition, "apply-to": "queues", "priority": 1,
+        })),
+        None => http.delete(url),
+    };
+    request.basic_auth("guest", Some("guest")).send().await.unwrap().error_for_status().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_published_into_a_queue_whose_policy_loses_it_and_callbacks_are_taken() {
+    let world = tokio::task::spawn_blocking(World::create).await.unwrap();
+    let queue = "merchant.pay.success.queue";
+    policy(&world, queue, Some(json!({ "message-ttl": 1 }))).await;
+    let management_url = devstack::testing::servers().management_url;
+    let ingress = world.ingress(&[("PAYRELAY_MANAGEMENT_URL", &management_url)]).await;
+    let number = ingress.pay_order("1").await;
+    assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::NO_CONTENT);
+    eventually("the policy is named", async || {
+        let ready = ingress.http.get(format!("{}/readyz", ingress.admin_url)).send().await.unwrap();
+        assert_eq!(ready.status(), StatusCode::OK, "it takes callbacks all the same");
+        let report: serde_json::Value = ready.json().await.unwrap();
+        let told = report["checks"]["rabbitmq"].as_str().unwrap().to_owned();
+        (told.contains(queue) && told.contains("message-ttl")).then_some(())
+    })
+    .await;
+    assert_eq!(ingress.pending().await, 1, "nothing was published");
+    let checkup = ingress.admin_get("/admin/checkup").await;
+    assert!(checkup["oldest_pending"].is_string(), "{checkup}");
+    assert_eq!(checkup["management_url"], management_url.as_str(), "{checkup}");
+
+    policy(&world, queue, None).await;
+    eventually("it is published", async || (ingress.pending().await == 0).then_some(())).await;
+    assert_eq!(take(world.vhost.amqp_url(), queue, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_spoiled_topology_holds_events_back_until_it_is_mended_and_callbacks_are_taken() {
+    let world = tokio::task::spawn_blocking(World::create).await.unwrap();
+    let queue = "trade.pay.closed.queue";
+    let connection = Broker::new(world.vhost.amqp_url(), "test").unwrap().connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
+    // The queue of the event is as it must be, and would take it.
+    let sound =
+        Topology { queues: vec![ConsumerQueue::new("trade", "pay.success")], retry: RetryDelays::default() };
+    sound.declare(&channel).await.unwrap();
+
+    let ingress = world.ingress(&[]).await;
+    let number = ingress.pay_order("1").await;
+    assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::NO_CONTENT);
+    let ready = ingress.http.get(format!("{}/readyz", ingress.admin_url)).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK);
+    let report: serde_json::Value = ready.json().await.unwrap();
+    assert!(report["checks"]["rabbitmq"].as_str().unwrap().contains("spoiled"), "{report}");
+    assert_eq!(ingress.pending().await, 1, "nothing is published");
+
+    channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+    eventually("it is published", async || (ingress.pending().await == 0).then_some(())).await;
 }
