@@ -1,6 +1,6 @@
 //! Where the events of a window stand: handled, or parked and not handled since.
 
-use events::audit::{Bucket, Entry, Page, Report, Span, Wanted};
+use events::audit::{Bucket, Entry, Page, Report, Span, Stage, Wanted};
 use events::{EventId, digest::IdSetDigest};
 use storage::{Error, GenericClient, id_digest};
 use time::Duration;
@@ -86,7 +86,7 @@ const EVENTS: &str = concat!(
 /// A page of the events of a window.
 pub async fn events(client: &impl GenericClient, wanted: &Wanted) -> Result<Page, Error> {
     let events = client.prepare_cached(EVENTS).await?;
-    let (event_type, stage) = (wanted.event_type.as_str(), wanted.stage.map(|stage| stage.as_str()));
+    let (event_type, stage) = (wanted.event_type.as_str(), wanted.stage.map(Stage::as_str));
     let limit = Wanted::PAGE + 1;
     let rows = client
         .query(&events, &[&wanted.from, &wanted.to, &event_type, &wanted.after, &stage, &limit])
