@@ -76,6 +76,14 @@ impl Servers {
         }
     }
 
+    /// `PAYRELAY_MANAGEMENT_URL`
+    pub fn management_url(&self) -> String {
+        match self {
+            Self::Shared(..) => devstack::testing::servers().management_url,
+            Self::Own(stack) => stack.rabbitmq().management_url(),
+        }
+    }
+
     /// `PAYRELAY_AMQP_URL`
     pub fn amqp_url(&self) -> String {
         match self {
@@ -181,7 +189,10 @@ impl Pipeline {
 
     /// Runs `payrelay` as an operator of this pipeline.
     pub async fn payrelay(&self, arguments: &[&str]) -> Answer {
+        let (amqp_url, management_url) = (self.servers.amqp_url(), self.servers.management_url());
         let environment = [
+            ("PAYRELAY_AMQP_URL", amqp_url.as_str()),
+            ("PAYRELAY_MANAGEMENT_URL", &management_url),
             ("PAYRELAY_ADMIN_TOKEN", ADMIN_TOKEN),
             ("PAYRELAY_INGRESS_ADMIN_URL", &self.ingress[0].admin_url),
             ("PAYRELAY_ORDER_SERVICE_ADMIN_URL", &self.order_service[0].admin_url),

@@ -102,6 +102,16 @@ fn token_from_env() -> Result<String, Failure> {
 }
 
 impl AdminClient {
+    /// The service's name.
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Where it is administered.
+    pub(crate) fn url(&self) -> &str {
+        &self.base_url
+    }
+
     /// `GET path`.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,

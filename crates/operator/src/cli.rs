@@ -9,6 +9,7 @@ use crate::{
         audit::{self, AuditOptions},
         contradictions,
         dlq::{self, DlqCommand},
+        doctor::{self, DoctorOptions},
         merchant::{self, MerchantCommand},
         migrate,
         notifications::{self, NotificationsCommand},
@@ -65,6 +66,8 @@ enum Command {
     /// Print, declare and check exchanges and queues.
     #[command(subcommand)]
     Topology(TopologyCommand),
+    /// Look for what would lose, hold up or mislead payments in services, queues, bindings, policies and the database.
+    Doctor(DoctorOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,6 +94,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Audit(options) => audit::run(&admin()?, &options, json).await,
         Command::Dlq(command) => dlq::run(command, json).await,
         Command::Topology(command) => topology::run(command, json).await,
+        Command::Doctor(options) => doctor::run(&admin()?, &options, json).await,
         Command::Contradictions(ContradictionsCommand::List { limit }) => {
             contradictions::list(&admin()?, limit, json).await
         }

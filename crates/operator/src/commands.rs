@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod broker;
 pub(crate) mod contradictions;
 pub(crate) mod dlq;
+pub(crate) mod doctor;
 pub(crate) mod merchant;
 pub(crate) mod migrate;
 pub(crate) mod notifications;

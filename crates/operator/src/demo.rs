@@ -72,6 +72,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Outcome {
     let pipeline = Pipeline::start(&Settings {
         database_url: stack.postgres().database_url(),
         amqp_url: stack.rabbitmq().amqp_url(),
+        management_url: Some(stack.rabbitmq().management_url()),
         retry_delays: Some("1s,2s,3s".to_owned()),
         notify_ladder: Some("500ms,1s,1s,2s,2s,3s,3s,5s,5s,10s".to_owned()),
         ..Settings::default()

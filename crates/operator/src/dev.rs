@@ -53,7 +53,9 @@ pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
     let shutdown =
         Shutdown::on_signals(std::time::Duration::from_secs(10)).context("cannot watch for signals")?;
     let servers = Servers::start(options.database_url.is_none(), options.amqp_url.is_none()).await?;
+    let management_url = servers.rabbitmq.then(|| servers.stack().rabbitmq().management_url());
     let settings = Settings {
+        management_url: management_url.or_else(|| std::env::var("PAYRELAY_MANAGEMENT_URL").ok()),
         database_url: options.database_url.unwrap_or_else(|| servers.stack().postgres().database_url()),
         amqp_url: options.amqp_url.unwrap_or_else(|| servers.stack().rabbitmq().amqp_url()),
         channels_file: options.channels,
@@ -117,6 +119,7 @@ fn addresses(pipeline: &Pipeline, settings: &Settings, merchant: &Merchant, pids
         "notifier_admin_url": pipeline.notifier_admin_url,
         "database_url": settings.database_url,
         "amqp_url": settings.amqp_url,
+        "management_url": settings.management_url,
         "admin_token": pipeline.admin_token,
         "order_api_token": pipeline.order_api_token,
         "merchant_id": merchant.merchant_id,
@@ -148,6 +151,7 @@ fn print(addresses: &Value) -> anyhow::Result<()> {
         ("PAYRELAY_INGRESS_ADMIN_URL", "ingress_admin_url"),
         ("PAYRELAY_ORDER_SERVICE_ADMIN_URL", "order_service_admin_url"),
         ("PAYRELAY_NOTIFIER_ADMIN_URL", "notifier_admin_url"),
+        ("PAYRELAY_AMQP_URL", "amqp_url"),
     ] {
         output::line(format!("export {variable}={}", text(&addresses[field])))?;
     }

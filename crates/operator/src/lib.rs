@@ -4,7 +4,7 @@
 //! * `cli` says what there is; every command is one file.
 //! * `dev` and `demo` run all services in this process ([`pipeline`](crate), the same code as the services' own binaries)
 //!   on the private servers of `devstack`.
-//! * `dlq` and `topology` speak to the broker, through `messaging`. All else goes through the admin HTTP of the services: this
+//! * `dlq`, `topology` and `doctor` speak to the broker, through `messaging`. All else goes through the admin HTTP of the services: this
 //!   crate holds no statement and no queue name.
 
 mod admin;

@@ -21,6 +21,8 @@ const STANDARD_ACCOUNT: &str = "standard_dev";
 pub(crate) struct Settings {
     pub(crate) database_url: String,
     pub(crate) amqp_url: String,
+    /// The management API of that RabbitMQ, if known.
+    pub(crate) management_url: Option<String>,
     /// A channels file of the developer's own.
     pub(crate) channels_file: Option<String>,
     /// As in `PAYRELAY_RETRY_DELAYS`.
@@ -136,8 +138,12 @@ fn variables(settings: &Settings, admin_token: &str, order_api_token: &str) -> B
         ("PAYRELAY_CHANNELS_FILE", &settings.channels_file),
         ("PAYRELAY_RETRY_DELAYS", &settings.retry_delays),
         ("PAYRELAY_NOTIFY_LADDER", &settings.notify_ladder),
+        ("PAYRELAY_MANAGEMENT_URL", &settings.management_url),
     ] {
-        variables.extend(value.clone().map(|value| (name.to_owned(), value)));
+        if let Some(value) = value {
+            variables.remove(&format!("{name}_FILE"));
+            variables.insert(name.to_owned(), value.clone());
+        }
     }
     variables
 }

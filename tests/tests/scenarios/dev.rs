@@ -72,6 +72,7 @@ async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
         "/notifier_admin_url",
         "/database_url",
         "/amqp_url",
+        "/management_url",
         "/admin_token",
         "/order_api_token",
         "/merchant_id",
@@ -134,6 +135,9 @@ async fn pay(told: &Value, sandbox: &Sandbox) {
     ];
     let trace = run_program("payrelay", &["trace", "D-1", "--json"], &environment).await.json();
     assert!(trace["steps"].as_array().is_some_and(|steps| steps.len() > 3), "{trace}");
+    let environment = [&environment[..], &[("PAYRELAY_AMQP_URL", text(told, "/amqp_url"))]].concat();
+    let doctor = run_program("payrelay", &["doctor", "--json"], &environment).await.json();
+    assert_eq!((&doctor["errors"], &doctor["asked"][4]), (&json!(0), &json!("management API")), "{doctor}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
