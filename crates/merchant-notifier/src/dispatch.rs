@@ -1,7 +1,8 @@
 //! Delivering webhooks: claim what is due, send it, record what became of it.
 //!
 //! One loop per process claims, and every claimed notification is at once a task of its own. The claim leaves room for
-//! every merchant, so that those who answer slowly only queue behind themselves.
+//! every merchant, so that those who answer slowly only queue behind themselves. Who fails again and again is left in peace
+//! but for one probe at a time, by a breaker in the database that all replicas share (`notify.breakers`).
 
 mod outcome;
 mod sender;
@@ -17,18 +18,17 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use outcome::{Answer, ErrorKind, Failure, judge, next};
+pub use outcome::{Answer, ErrorKind, Failure, judge, next, probe_after};
 pub use sender::Sender;
 
+use crate::store::attempts::{self, Attempt, Next, Recorded};
 use crate::store::endpoints;
-use crate::store::leases::{self, Attempt, Claimed, Next, Room};
+use crate::store::leases::{self, Claimed, Room};
 
 /// How often the database is asked when nothing wakes us: for retries that come due, and what other replicas made.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The pause after the database was not there.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
-/// From so many failures in a row an endpoint gets one attempt at a time, until one succeeds: who is down needs no more.
-const BREAKER_FAILURES: u32 = 3;
 const RECORD_PAUSE: Duration = Duration::from_millis(500);
 
 /// How much is done at once.
@@ -47,10 +47,8 @@ pub struct Dispatcher {
     sender: Arc<Sender>,
     limits: Limits,
     wake: Arc<Notify>,
-    attempts: JoinSet<bool>,
+    attempts: JoinSet<()>,
     in_flight: HashMap<Id, MerchantId>,
-    /// Failures in a row, of endpoints that failed last.
-    failures: HashMap<MerchantId, u32>,
 }
 
 impl Dispatcher {
@@ -63,7 +61,6 @@ impl Dispatcher {
             wake,
             attempts: JoinSet::new(),
             in_flight: HashMap::new(),
-            failures: HashMap::new(),
         }
     }
 
@@ -133,17 +130,12 @@ impl Dispatcher {
         }
     }
 
-    fn settle(&mut self, ended: Result<(Id, bool), JoinError>) {
-        let (id, succeeded) = ended.unwrap_or_else(|error| {
+    fn settle(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let (id, ()) = ended.unwrap_or_else(|error| {
             tracing::error!(%error, "an attempt ended without a result; its lease will");
-            (error.id(), false)
+            (error.id(), ())
         });
-        let Some(merchant_id) = self.in_flight.remove(&id) else { return };
-        if succeeded {
-            self.failures.remove(&merchant_id);
-        } else {
-            *self.failures.entry(merchant_id).or_default() += 1;
-        }
+        self.in_flight.remove(&id);
     }
 
     fn busy(&self) -> u32 {
@@ -151,15 +143,12 @@ impl Dispatcher {
     }
 
     fn room(&self) -> Room {
-        let mut in_flight: HashMap<&MerchantId, u32> =
-            self.failures.keys().map(|merchant| (merchant, 0)).collect();
+        let mut in_flight: HashMap<&MerchantId, u32> = HashMap::new();
         for merchant in self.in_flight.values() {
             *in_flight.entry(merchant).or_default() += 1;
         }
         let share = |(merchant, in_flight): (&MerchantId, u32)| {
-            let failures = self.failures.get(merchant).copied().unwrap_or_default();
-            let share = if failures < BREAKER_FAILURES { self.limits.per_endpoint } else { 1 };
-            (merchant.clone(), share.saturating_sub(in_flight))
+            (merchant.clone(), self.limits.per_endpoint.saturating_sub(in_flight))
         };
         Room {
             total: self.limits.workers.saturating_sub(self.busy()),
@@ -169,11 +158,11 @@ impl Dispatcher {
     }
 }
 
-/// Sends one claimed notification and records the attempt. False if it failed.
-async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) -> bool {
+/// Sends one claimed notification and records the attempt.
+async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) {
     if !claimed.may_start(Instant::now()) {
         release(&database, &claimed).await;
-        return true;
+        return;
     }
     let attempt = sender.attempt(&claimed).await;
     log(&claimed, &attempt);
@@ -182,7 +171,6 @@ async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) -> b
     fail::fail_point!("attempts::after_record", |_| std::process::abort());
     counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if recorded { "yes" } else { "no" })
         .increment(1);
-    attempt.next == Next::Delivered
 }
 
 /// Gives a lease back of which too little is left to start an attempt.
@@ -197,8 +185,11 @@ async fn release(database: &Database, claimed: &Claimed) {
 async fn record(database: &Database, claimed: &Claimed, attempt: &Attempt) -> bool {
     while Instant::now() < claimed.expires_at() {
         match try_record(database, claimed, attempt).await {
-            Ok(true) => return true,
-            Ok(false) => break,
+            Ok(Some(recorded)) => {
+                report(claimed, recorded);
+                return true;
+            }
+            Ok(None) => break,
             Err(error) => {
                 let id = claimed.notification_id;
                 tracing::warn!(%error, notification_id = %id, "an attempt could not be recorded, trying again");
@@ -210,18 +201,33 @@ async fn record(database: &Database, claimed: &Claimed, attempt: &Attempt) -> bo
     false
 }
 
-async fn try_record(database: &Database, claimed: &Claimed, attempt: &Attempt) -> Result<bool, Error> {
+async fn try_record(
+    database: &Database,
+    claimed: &Claimed,
+    attempt: &Attempt,
+) -> Result<Option<Recorded>, Error> {
     let client = database.client().await?;
     let gone = attempt.next == Next::Park { reason: outcome::ENDPOINT_DISABLED };
     // First, so that a crash in between leaves nothing that would be resumed at once.
     if gone && endpoints::disable(&client, &claimed.merchant_id, &claimed.url).await? {
         tracing::warn!(merchant_id = %claimed.merchant_id, "endpoint disabled, for it answered 410");
     }
-    let recorded = leases::record(&client, claimed, attempt).await?;
+    let recorded = attempts::record(&client, claimed, attempt).await?;
     if gone {
         endpoints::settle(&client).await?;
     }
     Ok(recorded)
+}
+
+fn report(claimed: &Claimed, recorded: Recorded) {
+    let merchant_id = &claimed.merchant_id;
+    if recorded.opened {
+        counter!("payrelay_breaker_openings_total").increment(1);
+        tracing::warn!(%merchant_id, "breaker opened: nothing is sent to this merchant but one probe at a time");
+    }
+    if recorded.closed {
+        tracing::info!(%merchant_id, "breaker closed: the merchant acknowledges again");
+    }
 }
 
 fn log(claimed: &Claimed, attempt: &Attempt) {

@@ -42,6 +42,11 @@ impl Ladder {
         self.0.get(rung).map(|delay| delay.mul_f64(factor))
     }
 
+    /// The last delay, which no attempt has behind it any more.
+    pub fn last(&self) -> Duration {
+        self.0.last().copied().unwrap_or_default()
+    }
+
     /// The delays in milliseconds, as the database keeps them.
     pub fn to_millis(&self) -> Vec<i64> {
         let millis = |delay: &Duration| i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);

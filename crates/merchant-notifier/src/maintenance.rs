@@ -1,15 +1,16 @@
-//! What is done now and then: notifications brought in step with their endpoints, old data pruned.
+//! What is done now and then: notifications brought in step with their endpoints, open breakers counted, old data pruned.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
 use storage::{Database, Error};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{endpoints, retention};
+use crate::store::{breakers, endpoints, retention};
 
 /// For what slipped between a change of an endpoint and a notification made at the same moment.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,5 +48,7 @@ pub async fn maintain(
     if let Some(days) = retention_days {
         retention::prune(&client, now - time::Duration::days(days.into())).await?;
     }
+    #[expect(clippy::cast_precision_loss, reason = "a count of merchants")]
+    gauge!("payrelay_breakers_open").set(breakers::count_open(&client).await? as f64);
     endpoints::settle(&client).await
 }

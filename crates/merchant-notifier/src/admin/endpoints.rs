@@ -1,16 +1,20 @@
 //! Putting and seeing endpoints.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use events::MerchantId;
 use serde::{Deserialize, Serialize};
 use service::Problem;
 use service::extract::{Json, Path};
+use storage::GenericClient;
 use time::OffsetDateTime;
 use url::Url;
 use webhooks::Secret;
 
 use super::{Admin, problem};
+use crate::store::breakers::{self, Breaker};
 use crate::store::endpoints;
 use crate::{Ack, Change, Endpoint, EndpointChange, Ladder};
 
@@ -38,6 +42,7 @@ pub(super) struct Told {
     enabled: bool,
     ack: Ack,
     ladder: Option<Vec<String>>,
+    breaker: Breaker,
     /// Given once, when the endpoint is made.
     secret: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
@@ -46,14 +51,15 @@ pub(super) struct Told {
     updated_at: OffsetDateTime,
 }
 
-impl From<Endpoint> for Told {
-    fn from(endpoint: Endpoint) -> Self {
+impl Told {
+    fn new(endpoint: Endpoint, breaker: Option<Breaker>) -> Self {
         Self {
             merchant_id: endpoint.merchant_id,
             url: endpoint.url,
             enabled: endpoint.enabled,
             ack: endpoint.ack,
             ladder: endpoint.ladder.as_ref().map(Ladder::rungs),
+            breaker: breaker.unwrap_or_default(),
             secret: None,
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
@@ -76,12 +82,18 @@ pub(super) async fn put(
     let client = admin.database.client().await.map_err(|error| problem(&error))?;
     let (endpoint, made) =
         endpoints::put(&client, &merchant_id, &change, &sealed).await.map_err(|error| problem(&error))?;
+    // What the breaker knows is of the address that was, and who enables an endpoint wants it called.
+    if change.url.is_change() || change.enabled == Some(true) {
+        breakers::forget(&client, &merchant_id).await.map_err(|error| problem(&error))?;
+        admin.wake.notify_one();
+    }
+    let breaker = breaker(&client, &merchant_id).await?;
     let resumed = endpoints::settle(&client).await.map_err(|error| problem(&error))?;
     if resumed > 0 {
         admin.wake.notify_one();
     }
     tracing::info!(%merchant_id, made, resumed, "endpoint put");
-    Ok(Json(Told { secret: made.then(|| secret.expose().to_string()), ..Told::from(endpoint) }))
+    Ok(Json(Told { secret: made.then(|| secret.expose().to_string()), ..Told::new(endpoint, breaker) }))
 }
 
 fn change(admin: &Admin, body: Body) -> Result<EndpointChange, Problem> {
@@ -117,12 +129,24 @@ pub(super) async fn show(
     let found = endpoints::list(&client, Some(&merchant_id)).await.map_err(|error| problem(&error))?.pop();
     let endpoint =
         found.ok_or_else(|| Problem::not_found(format!("no endpoint of merchant {merchant_id}")))?;
-    Ok(Json(endpoint.into()))
+    let breaker = breaker(&client, &merchant_id).await?;
+    Ok(Json(Told::new(endpoint, breaker)))
 }
 
 /// All endpoints, by merchant.
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<Told>>, Problem> {
     let client = admin.database.client().await.map_err(|error| problem(&error))?;
     let endpoints = endpoints::list(&client, None).await.map_err(|error| problem(&error))?;
-    Ok(Json(endpoints.into_iter().map(Told::from).collect()))
+    let breakers = breakers::list(&client, None).await.map_err(|error| problem(&error))?;
+    let mut breakers: HashMap<_, _> = breakers.into_iter().collect();
+    let told = |endpoint: Endpoint| {
+        let breaker = breakers.remove(&endpoint.merchant_id);
+        Told::new(endpoint, breaker)
+    };
+    Ok(Json(endpoints.into_iter().map(told).collect()))
+}
+
+async fn breaker(client: &impl GenericClient, merchant_id: &MerchantId) -> Result<Option<Breaker>, Problem> {
+    let found = breakers::list(client, Some(merchant_id)).await.map_err(|error| problem(&error))?.pop();
+    Ok(found.map(|(_, breaker)| breaker))
 }

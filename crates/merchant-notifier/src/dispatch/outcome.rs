@@ -5,13 +5,15 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::ladder::retry_after;
-use crate::store::leases::Next;
+use crate::store::attempts::Next;
 use crate::{Ack, Ladder};
 
 /// A notification waits for its endpoint to be enabled again.
 pub(super) const ENDPOINT_DISABLED: &str = "endpoint_disabled";
 const GONE: &str = "gone";
 const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
+/// The longest that an open breaker waits for its next probe.
+const MAX_PROBE_DELAY: Duration = Duration::from_secs(300);
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,21 @@ pub fn next(
     Next::Retry { after: delay.max(asked.unwrap_or(Duration::ZERO)) }
 }
 
+/// After what time the endpoint may be probed, should its breaker be open; `None` if the failure does not count against it.
+///
+/// It is the delay of the attempt itself, at most five minutes: so a notification that is alone keeps its ladder, and no
+/// endpoint is called more often than its ladder says. An answer 410 has said all there is to say, and a target that we do
+/// not call, or a secret that we cannot open, says nothing of the endpoint.
+pub fn probe_after(kind: ErrorKind, next: &Next, ladder: &Ladder) -> Option<Duration> {
+    let delay = match (kind, next) {
+        (ErrorKind::ForbiddenTarget | ErrorKind::Secret, _) => return None,
+        (_, Next::Retry { after }) => *after,
+        (_, Next::Park { reason: ATTEMPTS_EXHAUSTED }) => ladder.last(),
+        (_, Next::Park { .. } | Next::Delivered) => return None,
+    };
+    Some(delay.min(MAX_PROBE_DELAY))
+}
+
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -172,5 +189,23 @@ mod tests {
         let ladder = Ladder::default();
         let next = next(Some(&answer(410, None)), true, (&ladder, 1), datetime!(2026-01-01 00:00 UTC), 0.5);
         assert_eq!(next, Next::Park { reason: GONE });
+    }
+
+    #[test]
+    fn a_probe_waits_as_long_as_the_attempt_and_never_longer_than_five_minutes() {
+        let ladder: Ladder = "10s,20s".parse().unwrap();
+        let probe_after = |kind, next| super::probe_after(kind, &next, &ladder).map(|delay| delay.as_secs());
+        let retry = |secs| Next::Retry { after: Duration::from_secs(secs) };
+        assert_eq!(probe_after(ErrorKind::Status, retry(11)), Some(11));
+        assert_eq!(probe_after(ErrorKind::Timeout, retry(600)), Some(300));
+        assert_eq!(probe_after(ErrorKind::Connect, Next::Park { reason: ATTEMPTS_EXHAUSTED }), Some(20));
+        for (kind, next) in [
+            (ErrorKind::ForbiddenTarget, retry(10)),
+            (ErrorKind::Secret, Next::Park { reason: ATTEMPTS_EXHAUSTED }),
+            (ErrorKind::Status, Next::Park { reason: GONE }),
+            (ErrorKind::Status, Next::Park { reason: ENDPOINT_DISABLED }),
+        ] {
+            assert_eq!(probe_after(kind, next), None);
+        }
     }
 }

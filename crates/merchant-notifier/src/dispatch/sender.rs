@@ -16,11 +16,12 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 use webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 
-use super::outcome::{Answer, ErrorKind, Failure, judge, next};
+use super::outcome::{Answer, ErrorKind, Failure, judge, next, probe_after};
 use crate::Ladder;
 use crate::secrets::Vault;
 use crate::ssrf::{CheckedResolver, Forbidden, Reach, TargetPolicy};
-use crate::store::leases::{Attempt, Claimed, Next};
+use crate::store::attempts::{Attempt, Next};
+use crate::store::leases::Claimed;
 use crate::text::printable;
 
 const USER_AGENT: &str = concat!("payrelay/", env!("CARGO_PKG_VERSION"));
@@ -81,6 +82,7 @@ impl Sender {
             let now = OffsetDateTime::now_utc();
             next(answer.as_ref(), claimed.own_url, (ladder, claimed.ladder_attempt), now, rand::random())
         };
+        let probe_after = judged.as_ref().err().and_then(|failure| probe_after(failure.kind, &next, ladder));
         let result = judged.as_ref().map_or_else(|failure| failure.kind.as_str(), |()| "acknowledged");
         histogram!("payrelay_webhook_attempt_seconds", "result" => result).record(duration.as_secs_f64());
         Attempt {
@@ -91,6 +93,7 @@ impl Sender {
             response_excerpt: answer
                 .map(|answer| printable(&String::from_utf8_lossy(&answer.body), MAX_EXCERPT_BYTES)),
             next,
+            probe_after,
         }
     }
 

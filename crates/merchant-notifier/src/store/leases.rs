@@ -1,4 +1,4 @@
-//! Claiming due notifications under a fenced lease, and recording what became of an attempt.
+//! Claiming due notifications under a fenced lease.
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub struct Claimed {
     pub lease_token: Uuid,
     /// Taken before the claim was sent, so that the lease lasts longer than we believe, not shorter.
     pub claimed_at: Instant,
+    /// When the lease ends, by the database's clock. A breaker knows its probe by it.
+    pub lease_until: OffsetDateTime,
     /// The merchant.
     pub merchant_id: MerchantId,
     /// For the log.
@@ -77,13 +79,19 @@ impl Claimed {
 /// Each merchant gives its longest due ones, at most its share; the merchants take turns. A version waits for lower ones:
 /// the scalar subquery, unlike `NOT EXISTS`, stays one index probe per candidate however much a merchant has waiting. Only
 /// what is taken is locked, for a lock writes the row.
+///
+/// Of a merchant with an open breaker nothing is looked at until a probe is due, and then one is taken: the breaker's row is
+/// locked, looked at again, and moved to the end of the probe's lease, so that no other replica probes meanwhile, nor for
+/// longer if this one dies. A claim never waits for a lock, so it may take the breaker's before the notification's.
 const CLAIM: &str = "
 WITH room AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS room (merchant_id, share)),
 candidates AS MATERIALIZED (
-    SELECT due.notification_id, e.secret, e.ack, e.ladder_ms, e.url AS endpoint_url,
+    SELECT due.notification_id, e.merchant_id, e.secret, e.ack, e.ladder_ms, e.url AS endpoint_url,
+        breaker.merchant_id IS NOT NULL AS probe,
         row_number() OVER (PARTITION BY e.merchant_id ORDER BY due.next_attempt_at) AS turn
     FROM notify.endpoints e
     LEFT JOIN room ON room.merchant_id = e.merchant_id
+    LEFT JOIN notify.breakers breaker ON breaker.merchant_id = e.merchant_id AND breaker.opened_at IS NOT NULL
     CROSS JOIN LATERAL (
         SELECT n.notification_id, n.next_attempt_at
         FROM notify.notifications n
@@ -95,25 +103,37 @@ candidates AS MATERIALIZED (
             WHERE lowest.pay_order_no = n.pay_order_no AND lowest.merchant_id = n.merchant_id
               AND lowest.status = 'PENDING')
         ORDER BY n.next_attempt_at
-        LIMIT coalesce(room.share, $3)
+        LIMIT least(coalesce(room.share, $3),
+            CASE WHEN breaker.probe_at > now() THEN 0 WHEN breaker.probe_at <= now() THEN 1 END)
     ) due
     WHERE e.enabled
     ORDER BY turn
     LIMIT $4
+), probing AS MATERIALIZED (
+    SELECT merchant_id FROM notify.breakers
+    WHERE merchant_id IN (SELECT merchant_id FROM candidates WHERE probe) AND probe_at <= now()
+    FOR UPDATE SKIP LOCKED
 ), locked AS (
     SELECT n.notification_id FROM notify.notifications n
-    WHERE n.notification_id IN (SELECT notification_id FROM candidates)
+    WHERE n.notification_id IN (
+        SELECT notification_id FROM candidates WHERE NOT probe OR merchant_id IN (SELECT merchant_id FROM probing))
       -- Once more, on the row as it is now: another replica may just have recorded a failure.
       AND n.status = 'PENDING' AND n.next_attempt_at <= now()
       AND (n.lease_until IS NULL OR n.lease_until < now())
     FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE notify.notifications n
+    SET lease_token = $5, lease_until = now() + $6::bigint * interval '1 millisecond'
+    FROM candidates c JOIN locked USING (notification_id)
+    WHERE n.notification_id = c.notification_id
+    RETURNING n.notification_id, n.merchant_id, n.order_no, n.pay_order_no, coalesce(n.url, c.endpoint_url) AS url,
+        n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, n.attempts - n.ladder_start AS climbed,
+        n.lease_until, c.secret, c.ack, c.ladder_ms, c.probe
+), moved AS (
+    UPDATE notify.breakers b SET probe_at = taken.lease_until
+    FROM taken WHERE taken.probe AND b.merchant_id = taken.merchant_id
 )
-UPDATE notify.notifications n
-SET lease_token = $5, lease_until = now() + $6::bigint * interval '1 millisecond'
-FROM candidates c JOIN locked USING (notification_id)
-WHERE n.notification_id = c.notification_id
-RETURNING n.notification_id, n.merchant_id, n.order_no, n.pay_order_no, coalesce(n.url, c.endpoint_url) AS url,
-    n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, n.attempts - n.ladder_start AS climbed, c.secret, c.ack, c.ladder_ms";
+SELECT * FROM taken";
 
 /// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others.
 pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claimed>, Error> {
@@ -133,6 +153,7 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
         notification_id: row.try_get("notification_id")?,
         lease_token,
         claimed_at,
+        lease_until: row.try_get("lease_until")?,
         merchant_id: parsed(row, "merchant_id")?,
         order_no: parsed(row, "order_no")?,
         pay_order_no: parsed(row, "pay_order_no")?,
@@ -149,101 +170,18 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
 }
 
 const RELEASE: &str = "
-UPDATE notify.notifications SET lease_token = NULL, lease_until = NULL
-WHERE notification_id = ANY($1::uuid[]) AND lease_token = $2";
+WITH released AS (
+    UPDATE notify.notifications SET lease_token = NULL, lease_until = NULL
+    WHERE notification_id = ANY($1::uuid[]) AND lease_token = $2
+    RETURNING merchant_id
+)
+UPDATE notify.breakers b SET probe_at = now()
+FROM (SELECT DISTINCT merchant_id FROM released) r WHERE b.merchant_id = r.merchant_id AND b.probe_at = $3";
 
 /// Gives back what was claimed and not started. All of `claimed` are of one claim.
 pub async fn release(client: &impl GenericClient, claimed: &[Claimed]) -> Result<(), Error> {
     let Some(first) = claimed.first() else { return Ok(()) };
     let ids: Vec<Uuid> = claimed.iter().map(|claimed| claimed.notification_id).collect();
-    execute(client, RELEASE, &[&ids, &first.lease_token]).await?;
+    execute(client, RELEASE, &[&ids, &first.lease_token, &first.lease_until]).await?;
     Ok(())
-}
-
-/// What follows an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// The merchant has it.
-    Delivered,
-    /// Another attempt, after a while.
-    Retry {
-        /// How long.
-        after: Duration,
-    },
-    /// Nothing, until somebody does something.
-    Park {
-        /// Why: `attempts_exhausted`, `endpoint_disabled` or `gone`.
-        reason: &'static str,
-    },
-}
-
-/// One attempt and what it found.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// When it began.
-    pub started_at: OffsetDateTime,
-    /// How long it took.
-    pub duration: Duration,
-    /// The status of the answer, if there was one.
-    pub http_status: Option<u16>,
-    /// Why it failed: a word, and the particulars.
-    pub error: Option<(&'static str, String)>,
-    /// The beginning of the answer's body, as printable text.
-    pub response_excerpt: Option<String>,
-    /// What follows.
-    pub next: Next,
-}
-
-/// The attempt is logged only if the lease still held. A day without a partition loses its log, not the result.
-const RECORD: &str = "
-WITH recorded AS (
-    UPDATE notify.notifications
-    SET status = $3, reason = $4, attempts = $5, next_attempt_at = now() + $6::bigint * interval '1 millisecond',
-        lease_token = NULL, lease_until = NULL, finished_at = CASE WHEN $3 <> 'PENDING' THEN now() END
-    WHERE notification_id = $1 AND lease_token = $2
-    RETURNING notification_id
-), logged AS (
-    INSERT INTO notify.attempts (notification_id, attempt, started_at, duration_ms, http_status, error_kind,
-        error_detail, response_excerpt)
-    SELECT notification_id, $5, $7, $8, $9, $10, $11, $12 FROM recorded
-    WHERE to_regclass('notify.attempts_p' || to_char($7::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
-)
-SELECT count(*) FROM recorded";
-
-/// Records an attempt, in one statement. False when the lease was taken over meanwhile: then nothing is written.
-pub async fn record(
-    client: &impl GenericClient,
-    claimed: &Claimed,
-    attempt: &Attempt,
-) -> Result<bool, Error> {
-    let (status, reason, after) = match attempt.next {
-        Next::Delivered => ("DELIVERED", None, Duration::ZERO),
-        Next::Retry { after } => ("PENDING", None, after),
-        Next::Park { reason } => ("PARKED", Some(reason), Duration::ZERO),
-    };
-    let number = i32::try_from(claimed.attempt).unwrap_or(i32::MAX);
-    let duration_ms = i32::try_from(attempt.duration.as_millis()).unwrap_or(i32::MAX);
-    let http_status = attempt.http_status.and_then(|status| i16::try_from(status).ok());
-    let (kind, detail) = attempt.error.as_ref().map(|(kind, detail)| (*kind, detail.as_str())).unzip();
-    let statement = client.prepare_cached(RECORD).await?;
-    let row = client
-        .query_one(
-            &statement,
-            &[
-                &claimed.notification_id,
-                &claimed.lease_token,
-                &status,
-                &reason,
-                &number,
-                &millis(after),
-                &attempt.started_at,
-                &duration_ms,
-                &http_status,
-                &kind,
-                &detail,
-                &attempt.response_excerpt,
-            ],
-        )
-        .await?;
-    Ok(row.try_get::<_, i64>(0)? > 0)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use merchant_notifier::admin::{Admin, routes};
 use merchant_notifier::secrets::Vault;
 use merchant_notifier::ssrf::TargetPolicy;
-use merchant_notifier::store::leases::Next;
+use merchant_notifier::store::attempts::Next;
 use reqwest::Method;
 use serde_json::{Value, json};
 use service::admin::{AdminOptions, Readiness};
@@ -84,6 +84,30 @@ async fn an_endpoint_is_put_seen_and_its_secret_told_once() {
     assert_eq!((&disabled["enabled"], &disabled["url"]), (&json!(false), &Value::Null));
     assert_eq!(client.get("/admin/endpoints").await.1.as_array().unwrap().len(), 1);
     assert_eq!(client.get("/admin/endpoints/m2").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_breaker_is_shown_and_closes_for_an_endpoint_that_is_changed_or_enabled() {
+    let client = Client::start().await;
+    client.put("m1", json!({ "url": "https://merchant.example/n" })).await;
+    client.put("m2", json!({})).await;
+    let open = "INSERT INTO notify.breakers VALUES ('m1', 7, now(), now() + interval '1 minute')";
+    let closed = json!({ "open": false, "failures": 0, "opened_at": null, "probe_at": null });
+    for (change, closes) in [
+        (json!({ "ack": "any_2xx" }), false),
+        (json!({ "enabled": false }), false),
+        (json!({ "enabled": true }), true),
+        (json!({ "url": "https://merchant.example/new" }), true),
+    ] {
+        client.db.execute(&format!("{open} ON CONFLICT DO NOTHING")).await;
+        let (_, shown) = client.get("/admin/endpoints/m1").await;
+        assert_eq!((&shown["breaker"]["open"], &shown["breaker"]["failures"]), (&json!(true), &json!(7)));
+        assert!(shown["breaker"]["opened_at"].is_string() && shown["breaker"]["probe_at"].is_string());
+        let listed = client.get("/admin/endpoints").await.1;
+        assert_eq!([&listed[0]["breaker"], &listed[1]["breaker"]], [&shown["breaker"], &closed]);
+        let (_, changed) = client.put("m1", change.clone()).await;
+        assert_eq!(changed["breaker"] == closed, closes, "{change}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admin;
+mod audit;
+mod breaker_dispatch;
+mod breakers;
 mod merchant;
+mod retention;
 mod retries;
 mod service;
 mod store;

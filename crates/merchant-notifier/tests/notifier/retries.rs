@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use events::PayEvent;
 use futures_util::future::join_all;
-use merchant_notifier::store::leases::{self, Next};
+use merchant_notifier::store::attempts::Next;
+use merchant_notifier::store::leases;
 use merchant_notifier::store::notifications::{self, Filter};
 use merchant_notifier::store::retries::{self, Preview};
 use merchant_notifier::store::trace;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use events::audit::Stage;
+use events::audit::{Span, Stage};
 use events::{EventType, OrderNo};
-use merchant_notifier::store::leases::{self, Attempt, Claimed, Next, Room};
+use merchant_notifier::store::attempts::{self, Attempt, Next};
+use merchant_notifier::store::leases::{self, Claimed, Room};
 use merchant_notifier::store::notifications::{self, Filter};
 use merchant_notifier::store::parked::{self, DeadLetter};
-use merchant_notifier::store::{endpoints, listings, retention, trace};
+use merchant_notifier::store::{audit, endpoints, listings, retention, trace};
 use merchant_notifier::{Ack, Change, EndpointChange};
 use time::OffsetDateTime;
 
@@ -20,7 +21,7 @@ pub(crate) async fn claim(db: &TestDatabase, room: &Room) -> Vec<Claimed> {
     leases::claim(&db.database.client().await.unwrap(), room).await.unwrap()
 }
 
-fn attempt(next: Next) -> Attempt {
+pub(crate) fn attempt(next: Next) -> Attempt {
     Attempt {
         started_at: OffsetDateTime::now_utc(),
         duration: Duration::from_millis(12),
@@ -28,11 +29,13 @@ fn attempt(next: Next) -> Attempt {
         error: None,
         response_excerpt: Some("ok".to_owned()),
         next,
+        probe_after: None,
     }
 }
 
 pub(crate) async fn record(db: &TestDatabase, claimed: &Claimed, next: Next) -> bool {
-    leases::record(&db.database.client().await.unwrap(), claimed, &attempt(next)).await.unwrap()
+    let client = db.database.client().await.unwrap();
+    attempts::record(&client, claimed, &attempt(next)).await.unwrap().is_some()
 }
 
 async fn settle(db: &TestDatabase) -> u64 {
@@ -190,7 +193,8 @@ async fn an_attempt_is_recorded_even_when_no_partition_takes_its_log() {
     let claimed = claim(&db, &ROOM).await.remove(0);
     let mut attempt = attempt(Next::Delivered);
     attempt.started_at += time::Duration::days(400);
-    assert!(leases::record(&db.database.client().await.unwrap(), &claimed, &attempt).await.unwrap());
+    let client = db.database.client().await.unwrap();
+    assert!(attempts::record(&client, &claimed, &attempt).await.unwrap().is_some());
     assert_eq!(db.value::<String>("SELECT status FROM notify.notifications").await, "DELIVERED");
 }
 
@@ -276,13 +280,14 @@ async fn the_same_dead_letter_is_written_once_and_counts_until_it_is_handled() {
     let found = listings::parked(&client, 10).await.unwrap();
     assert_eq!((found.len(), found[0].reason.as_str(), found[0].attempts), (1, "unknown_merchant", 3));
 
-    let window = (event.occurred_at - time::Duration::hours(1), event.occurred_at + time::Duration::hours(1));
-    let audit = async || listings::audit(&client, window.0, window.1).await.unwrap();
-    assert_eq!(audit().await.count(Stage::Parked), 1);
-    assert!(audit().await.buckets[0].upstream);
+    let hour = time::Duration::HOUR;
+    let window = Span { from: event.occurred_at - hour, to: event.occurred_at + hour };
+    let audited = async || audit::report(&client, window).await.unwrap();
+    assert_eq!(audited().await.count(Stage::Parked), 1);
+    assert!(audited().await.buckets[0].upstream);
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event]).await;
-    let report = audit().await;
+    let report = audited().await;
     assert_eq!((report.count(Stage::Parked), report.count(Stage::Pending)), (0, 1));
 }
 
@@ -302,12 +307,12 @@ async fn audit_and_trace_tell_where_every_event_stands() {
     }
     let client = db.database.client().await.unwrap();
     let at = events[0].occurred_at;
-    let report =
-        listings::audit(&client, at - time::Duration::days(2), at + time::Duration::days(1)).await.unwrap();
+    let day = time::Duration::DAY;
+    let report = audit::report(&client, Span { from: at - day * 2, to: at + day }).await.unwrap();
     let counts =
         [Stage::Notified, Stage::Parked, Stage::Pending, Stage::Duplicate].map(|stage| report.count(stage));
     assert_eq!(counts, [1, 1, 1, 1]);
-    let before = listings::audit(&client, at - time::Duration::days(2), events[0].occurred_at).await.unwrap();
+    let before = audit::report(&client, Span { from: at - day * 2, to: at }).await.unwrap();
     assert!(before.buckets.is_empty(), "the end of a window is exclusive");
 
     let steps = trace::trace(&client, "10001").await.unwrap();

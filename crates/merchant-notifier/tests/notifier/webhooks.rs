@@ -17,8 +17,8 @@ use webhooks::Secret;
 use crate::merchant::{Merchant, Reply};
 use crate::support::{TestDatabase, event, eventually, merchant, refund_of};
 
-const LIMITS: Limits = Limits { workers: 32, per_endpoint: 4 };
-const LADDER: &str = "100ms,100ms,100ms,100ms,100ms,100ms";
+pub(crate) const LIMITS: Limits = Limits { workers: 32, per_endpoint: 4 };
+pub(crate) const LADDER: &str = "100ms,100ms,100ms,100ms,100ms,100ms";
 
 fn vault() -> Vault {
     Vault::new(&MasterKey::default())
@@ -31,13 +31,13 @@ fn sender(allowed: &[&str], ladder: &str) -> Sender {
 }
 
 /// A replica's dispatcher, stopped and waited for by [`Replica::stop`].
-struct Replica {
+pub(crate) struct Replica {
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Replica {
-    fn start(db: &TestDatabase, ladder: &str) -> Self {
+    pub(crate) fn start(db: &TestDatabase, ladder: &str) -> Self {
         Self::with(db, sender(&["127.0.0.0/8"], ladder))
     }
 
@@ -48,14 +48,14 @@ impl Replica {
         Self { cancel, task: tokio::spawn(async move { dispatcher.run(&stopped).await }) }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         self.task.await.unwrap();
     }
 }
 
 /// Gives the merchant an endpoint and tells it the secret.
-async fn connect(db: &TestDatabase, id: &str, receiver: &Merchant, change: EndpointChange) {
+pub(crate) async fn connect(db: &TestDatabase, id: &str, receiver: &Merchant, change: EndpointChange) {
     let secret = Secret::generate(rand::random());
     receiver.trust(secret.verifying_key());
     let sealed = vault().seal(&merchant(id), &secret).unwrap();
@@ -63,7 +63,7 @@ async fn connect(db: &TestDatabase, id: &str, receiver: &Merchant, change: Endpo
     endpoints::put(&db.database.client().await.unwrap(), &merchant(id), &change, &sealed).await.unwrap();
 }
 
-async fn statuses(db: &TestDatabase, wanted: &str, count: i64) {
+pub(crate) async fn statuses(db: &TestDatabase, wanted: &str, count: i64) {
     let statement = format!(
         "SELECT count(*) FROM notify.notifications WHERE status || coalesce(':' || reason, '') = '{wanted}'"
     );
@@ -153,21 +153,6 @@ async fn a_slow_merchant_slows_nobody_else() {
     assert_eq!(slow.received().len(), 4);
     assert_eq!(db.value::<i64>("SELECT count(*) FROM notify.attempts WHERE duration_ms > 2000").await, 0);
     replica.stop().await;
-}
-
-#[tokio::test]
-async fn who_fails_again_and_again_gets_one_attempt_at_a_time() {
-    let db = TestDatabase::create().await;
-    let answer = Duration::from_millis(50);
-    let receiver = Merchant::start(move |_| Reply { after: answer, ..Reply::status(500) }).await;
-    connect(&db, "m1", &receiver, EndpointChange::default()).await;
-    let events: Vec<_> = (0..12).map(|order| event("m1", &format!("{order}"))).collect();
-    db.notify(&events).await;
-    let replica = Replica::start(&db, "1h");
-    let calls = receiver.wait_for(12).await;
-    replica.stop().await;
-    // The share, and what took the place of the first three failures.
-    assert!(calls[8..].windows(2).all(|pair| pair[1].at - pair[0].at >= answer), "two attempts at a time");
 }
 
 #[tokio::test]
