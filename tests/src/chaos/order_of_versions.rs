@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// From the beginning of the transaction that makes a notification known to its end, and from a claim to its attempt, while
 /// nothing holds a notifier up.
-const SLACK: Duration = Duration::seconds(2);
+const SLACK: Duration = Duration::seconds(5);
 
 /// What became of the order of versions.
 #[derive(Debug, Default)]
