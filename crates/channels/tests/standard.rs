@@ -73,6 +73,7 @@ fn a_success_states_who_paid_what_and_when() {
             account: Some(ChannelAccount::parse("gateway_main").unwrap()),
             amount: Some(Money::new(1999, Currency::parse("CNY").unwrap())),
             channel_trade_no: Some("T1".to_owned()),
+            accepted: false,
         },
     };
     assert_eq!(stated(&success()), expected);

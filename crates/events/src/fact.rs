@@ -15,6 +15,8 @@ pub struct Fact {
     pub amount: Option<Money>,
     /// The channel's own number of the trade; `None` if it did not say.
     pub channel_trade_no: Option<String>,
+    /// Whether an operator has accepted it although the pay order was closed. No channel can state that.
+    pub accepted: bool,
 }
 
 /// The kinds of facts.
@@ -43,6 +45,6 @@ pub enum FactKind {
 impl Fact {
     /// A fact of payrelay's own, without a channel.
     pub const fn own(kind: FactKind) -> Self {
-        Self { kind, account: None, amount: None, channel_trade_no: None }
+        Self { kind, account: None, amount: None, channel_trade_no: None, accepted: false }
     }
 }

@@ -47,6 +47,17 @@ pub enum ContradictionReason {
 }
 
 impl ContradictionReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::AccountMismatch,
+        Self::CurrencyMismatch,
+        Self::AmountMismatch,
+        Self::RefundExceedsTotal,
+        Self::SuccessAfterClose,
+        Self::SecondTrade,
+        Self::UnknownPayOrder,
+    ];
+
     /// The name used in JSON, metrics and the database.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -69,19 +80,27 @@ impl fmt::Display for ContradictionReason {
 
 /// Decides what `fact` does to `order`. Every change of a status anywhere goes through here.
 ///
-/// Whichever fact comes first wins; the same fact again changes nothing. The caller holds the lock on the row.
+/// Whichever fact comes first wins; the same fact again changes nothing. A payment that an operator has accepted meets a closed
+/// pay order as if it still waited for the buyer; whatever else speaks against it still does. The caller holds the lock on the
+/// row.
 pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
     if let Some(reason) = mismatch(order, fact) {
         return Verdict::Contradiction(reason);
     }
     match fact.kind {
+        FactKind::Succeeded { .. } | FactKind::Refunded { .. }
+            if order.status == Status::TradeClosed && !fact.accepted =>
+        {
+            Verdict::Contradiction(ContradictionReason::SuccessAfterClose)
+        }
         FactKind::Submitted => match order.status {
             Status::NotCommit => applied([step(order, |next| next.status = Status::WaitBuyerPay, None)]),
             _ => Verdict::Duplicate,
         },
         FactKind::Succeeded { .. } => match order.status {
-            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => applied([pay(order, fact)]),
-            Status::TradeClosed => Verdict::Contradiction(ContradictionReason::SuccessAfterClose),
+            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed | Status::TradeClosed => {
+                applied([pay(order, fact)])
+            }
             Status::TradeSuccess | Status::PartiallyRefunded | Status::TradeRefunded => Verdict::Duplicate,
         },
         FactKind::Failed => match order.status {
@@ -97,9 +116,8 @@ pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
             _ => Verdict::Duplicate,
         },
         FactKind::Refunded { refunded_minor, .. } => match order.status {
-            Status::TradeClosed => Verdict::Contradiction(ContradictionReason::SuccessAfterClose),
             _ if refunded_minor <= order.refunded_minor => Verdict::Duplicate,
-            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => {
+            Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed | Status::TradeClosed => {
                 let paid = pay(order, fact);
                 let refunded = refund(&paid.order, refunded_minor);
                 applied([paid, refunded])

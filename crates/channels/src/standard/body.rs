@@ -93,6 +93,7 @@ pub(super) fn parse(account: &ChannelAccount, webhook_id: &str, body: &[u8]) -> 
         account: Some(account.clone()),
         amount: Some(Money::new(not_negative("amount_minor", data.amount_minor)?, data.currency)),
         channel_trade_no: trade_no(data.channel_trade_no)?,
+        accepted: false,
     };
     let moves_money = matches!(kind, Kind::PaymentSucceeded | Kind::RefundSucceeded);
     if moves_money && fact.channel_trade_no.is_none() {

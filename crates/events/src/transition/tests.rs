@@ -40,7 +40,12 @@ fn stated(kind: FactKind) -> Fact {
         account: Some(ChannelAccount::parse("main").unwrap()),
         amount: Some(cny(TOTAL)),
         channel_trade_no: Some("T1".to_owned()),
+        accepted: false,
     }
+}
+
+fn accepted(fact: Fact) -> Fact {
+    Fact { accepted: true, ..fact }
 }
 
 fn success() -> Fact {
@@ -101,6 +106,15 @@ fn the_table_of_transitions() {
         (WaitBuyerPay, refund_to(300), "TRADE_SUCCESS pay.success, PARTIALLY_REFUNDED pay.refunded"),
         (TradeFailed, refund_to(TOTAL), "TRADE_SUCCESS pay.success, TRADE_REFUNDED pay.refunded"),
         (TradeClosed, refund_to(300), "!success_after_close"),
+        (TradeClosed, accepted(success()), paid),
+        (TradeClosed, accepted(refund_to(300)), "TRADE_SUCCESS pay.success, PARTIALLY_REFUNDED pay.refunded"),
+        (TradeClosed, accepted(refund_to(TOTAL)), "TRADE_SUCCESS pay.success, TRADE_REFUNDED pay.refunded"),
+        (TradeClosed, accepted(refund_to(0)), "="),
+        (TradeClosed, accepted(refund_to(TOTAL + 1)), "!refund_exceeds_total"),
+        (TradeClosed, accepted(stated(FactKind::Failed)), "="),
+        (WaitBuyerPay, accepted(success()), paid),
+        (TradeSuccess, accepted(success()), "="),
+        (PartiallyRefunded, accepted(refund_to(299)), "="),
     ];
     for (status, fact, expected) in table {
         let got = told(&transition(&order(status), &fact));
@@ -111,22 +125,23 @@ fn the_table_of_transitions() {
 #[test]
 fn other_money_is_a_contradiction_whatever_the_status() {
     for status in Status::ALL {
-        let mut fact = success();
-        fact.amount = Some(cny(TOTAL - 1));
-        assert_eq!(told(&transition(&order(status), &fact)), "!amount_mismatch");
-        fact.amount = None;
-        assert_eq!(told(&transition(&order(status), &fact)), "!amount_mismatch");
-        fact.amount = Some(Money::new(TOTAL, Currency::parse("USD").unwrap()));
-        assert_eq!(told(&transition(&order(status), &fact)), "!currency_mismatch");
-        fact.account = Some(ChannelAccount::parse("other").unwrap());
-        assert_eq!(told(&transition(&order(status), &fact)), "!account_mismatch");
+        for mut fact in [success(), accepted(success())] {
+            fact.amount = Some(cny(TOTAL - 1));
+            assert_eq!(told(&transition(&order(status), &fact)), "!amount_mismatch");
+            fact.amount = None;
+            assert_eq!(told(&transition(&order(status), &fact)), "!amount_mismatch");
+            fact.amount = Some(Money::new(TOTAL, Currency::parse("USD").unwrap()));
+            assert_eq!(told(&transition(&order(status), &fact)), "!currency_mismatch");
+            fact.account = Some(ChannelAccount::parse("other").unwrap());
+            assert_eq!(told(&transition(&order(status), &fact)), "!account_mismatch");
+        }
     }
 }
 
 #[test]
 fn a_second_trade_is_a_contradiction() {
     for status in [Status::TradeSuccess, Status::PartiallyRefunded, Status::TradeRefunded] {
-        for mut fact in [success(), refund_to(TOTAL)] {
+        for mut fact in [success(), refund_to(TOTAL), accepted(success()), accepted(refund_to(TOTAL))] {
             fact.channel_trade_no = Some("T2".to_owned());
             assert_eq!(told(&transition(&order(status), &fact)), "!second_trade");
         }
@@ -149,6 +164,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         Just(stated(FactKind::Failed)),
         Just(Fact::own(FactKind::Closed)),
         (1..=TOTAL + 10).prop_map(refund_to),
+        Just(accepted(success())),
+        (1..=TOTAL + 10).prop_map(|refunded_minor| accepted(refund_to(refunded_minor))),
     ]
 }
 
@@ -178,6 +195,8 @@ proptest! {
             prop_assert!(current.refunded_minor <= TOTAL);
             prop_assert!(!before.status.is_paid() || current.status.is_paid(), "a payment never vanishes");
             prop_assert_eq!(current.status.is_paid(), current.paid_at.is_some());
+            let reopened = before.status == Status::TradeClosed && before != current;
+            prop_assert!(!reopened || fact.accepted, "only an operator undoes a close");
         }
     }
 

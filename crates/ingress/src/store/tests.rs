@@ -102,6 +102,7 @@ fn job(of: &StoredPayOrder, kind: FactKind) -> Job {
         account: Some(of.order.channel.clone()),
         amount: Some(of.order.amount),
         channel_trade_no: Some("T1".to_owned()),
+        accepted: false,
     };
     let callback = RawCallback {
         account: "gateway_main".to_owned(),

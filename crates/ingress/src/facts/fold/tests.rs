@@ -33,6 +33,7 @@ fn stated(pay_order_no: &str, kind: FactKind, trade: &str) -> Job {
         account: Some(order.channel),
         amount: Some(order.amount),
         channel_trade_no: Some(trade.to_owned()),
+        accepted: false,
     };
     Job { pay_order_no: order.pay_order_no, fact, trace: TraceContext::generate(), callback: None }
 }
