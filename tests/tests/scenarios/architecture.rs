@@ -52,11 +52,29 @@ fn services_run_without_what_serves_development() {
 
 #[test]
 fn broker_and_database_have_one_adapter_each() {
-    assert_users_of("lapin", &["messaging", "operator"]);
+    // The bench holds the bare libraries beside the adapters.
+    assert_users_of("lapin", &["messaging", "operator", "bench"]);
     assert_users_of("backoff", &["messaging"]);
     assert_users_of("deadpool-postgres", &["storage"]);
     // Statements stand in the services' own stores.
-    assert_users_of("tokio-postgres", &[&["storage"], &SERVICES[..]].concat());
+    assert_users_of("tokio-postgres", &[&["storage", "bench"], &SERVICES[..]].concat());
+}
+
+#[test]
+fn failpoints_are_compiled_in_only_where_they_are_asked_for() {
+    for package in members() {
+        for (feature, enables) in &package.features {
+            let turned_on = enables.iter().any(|other| other.ends_with("failpoints"));
+            assert!(!turned_on || feature == "failpoints", "{} turns failpoints on by {feature}", package.name);
+        }
+        for dependency in &package.dependencies {
+            let asked = dependency.features.iter().any(|feature| feature == "failpoints");
+            assert!(!asked, "{} always has the failpoints of {}", package.name, dependency.name);
+        }
+    }
+    for service in SERVICES {
+        assert!(member(service).features.contains_key("failpoints"), "{service} has none to compile in");
+    }
 }
 
 #[test]
