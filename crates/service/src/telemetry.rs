@@ -6,8 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{self, ConfigErrors, Loader, LogFormat};
 
@@ -29,11 +32,21 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub fn init(filter: &str, format: LogFormat) -> Result<(), ParseError> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let never = filter_fn(|metadata| !holds_credentials(metadata));
     let _already_set = match format {
-        LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
+        LogFormat::Pretty => {
+            builder.with_ansi(std::io::stderr().is_terminal()).finish().with(never).try_init()
+        }
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_span_list(false).finish().with(never).try_init()
+        }
     };
     Ok(())
+}
+
+/// Whatever the filter says: the broker client traces every frame, and one of them logs in with the password.
+fn holds_credentials(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::TRACE && metadata.target().starts_with("lapin")
 }
 
 /// [`init`] for a program that is no service: by `PAYRELAY_LOG`, else `default_filter`, and `PAYRELAY_LOG_FORMAT`.
