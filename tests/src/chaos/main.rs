@@ -86,10 +86,11 @@ fn supervised(cli: &Cli, seed: u64, progress: Progress) -> Result<bool> {
         let text = panic.downcast::<String>().map_or_else(|_| "a panic".to_owned(), |text| *text);
         Err(anyhow!(text))
     });
-    if !matches!(ended, Ok(true)) {
-        progress.say(&format!("the logs are kept in {}", folder.keep().display()));
+    if matches!(ended, Ok(true)) {
+        return ended;
     }
-    ended
+    let kept = folder.keep();
+    ended.with_context(|| format!("the logs are kept in {}", kept.display()))
 }
 
 async fn run(folder: &Path, seed: u64, length: Duration, json: bool, progress: Progress) -> Result<bool> {
@@ -138,6 +139,7 @@ async fn run(folder: &Path, seed: u64, length: Duration, json: bool, progress: P
     let report = report?;
     if !report.is_good() {
         traces(&world, &report, &history, progress).await;
+        progress.say(&format!("the logs are kept in {}", folder.display()));
     }
     report.print(json)?;
     Ok(report.is_good())
