@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// Between two looks while something would lose messages.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long to wait for the figures of new queues. A broker that was told to keep none never shows them.
+/// How long to wait for the figures of new queues where there are policies. A broker that was told to keep none never shows
+/// them.
 const COMPLETE_INTERVAL: Duration = Duration::from_millis(500);
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -60,7 +61,13 @@ impl Gate {
         let deadline = Instant::now() + COMPLETE_TIMEOUT;
         let held = loop {
             match management.read().await {
-                Ok(held) if held.is_complete(&self.topology) || Instant::now() > deadline => break held,
+                Ok(held)
+                    if held.policies.is_empty()
+                        || held.is_complete(&self.topology)
+                        || Instant::now() > deadline =>
+                {
+                    break held;
+                }
                 Ok(_) => sleep(COMPLETE_INTERVAL).await,
                 Err(error) => {
                     tracing::warn!(%error, "policies could not be looked at before publishing");
