@@ -219,7 +219,7 @@ async fn an_audit_in_full_flow_finds_nothing_missing() {
     sandbox.register(&merchant);
     let shop = pipeline.shop(&merchant);
     let mut load = Load::start(&shop, "L");
-    for _ in 0..12 {
+    for _ in 0..6 {
         load.more(10).await;
         // The default delays: an event may be in flight for as long as a slow machine needs.
         let answer = pipeline.payrelay(&["audit", "--settle", "0s", "--json"]).await;

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::Parsed;
 
-/// What one statement sums up: some seconds of work in the fullest flow.
-const PIECE: Duration = Duration::minutes(10);
+/// What one statement sums up at most, so that none runs into its timeout.
+const PIECE: Duration = Duration::HOUR;
 /// Callbacks without an event that one report names at most.
 const MAX_EVENTLESS: usize = 1_000;
 

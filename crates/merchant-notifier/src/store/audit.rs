@@ -8,8 +8,8 @@ use tokio_postgres::Row;
 
 use super::{parsed, query};
 
-/// What one statement sums up: some seconds of work in the fullest flow.
-const PIECE: Duration = Duration::minutes(10);
+/// What one statement sums up at most, so that none runs into its timeout.
+const PIECE: Duration = Duration::HOUR;
 
 /// `LIMIT 1` makes each handled event one look into the index of notifications, of which there are all that ever were. An event
 /// whose notification is gone is not held here, whatever the log says. A dead letter that was replayed and then handled counts

@@ -31,8 +31,12 @@ use crate::{
 
 /// The window without `--from`.
 const DEFAULT_WINDOW: time::Duration = time::Duration::hours(24);
-/// How much one request asks for, so that it is answered in time however much happened.
+/// How much one request asks for, so that it is answered in time.
 const PIECE: time::Duration = time::Duration::HOUR;
+/// The same while much happens.
+const BUSY_PIECE: time::Duration = time::Duration::minutes(10);
+/// How many events in a second are much.
+const BUSY: u64 = 200;
 /// An event takes milliseconds from the commit to the merchant, and seconds when everything restarts.
 const DEFAULT_SETTLE: Duration = Duration::from_secs(10);
 
@@ -150,8 +154,13 @@ fn retries() -> Result<Duration, Failure> {
 async fn audit(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
     let mut comparison = Comparison::default();
     let middle = plan.settled.clamp(plan.span.from, plan.span.to);
-    for piece in (Span { to: middle, ..plan.span }).pieces(PIECE) {
-        comparison.add(&reports(admin, piece).await?);
+    let (mut rest, mut length) = (Span { to: middle, ..plan.span }, PIECE);
+    while let Some(piece) = rest.pieces(length).next() {
+        let reports = reports(admin, piece).await?;
+        comparison.add(&reports);
+        let seconds = (piece.to - piece.from).whole_seconds().unsigned_abs().max(1);
+        length = if reports.committed() / seconds < BUSY { PIECE } else { BUSY_PIECE };
+        rest.from = piece.to;
     }
     for piece in (Span { from: middle, ..plan.span }).pieces(PIECE) {
         comparison.add_young(&reports(admin, piece).await?);

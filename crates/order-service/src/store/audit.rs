@@ -8,8 +8,8 @@ use tokio_postgres::Row;
 
 use super::parsed;
 
-/// What one statement sums up: some seconds of work in the fullest flow.
-const PIECE: Duration = Duration::minutes(10);
+/// What one statement sums up at most, so that none runs into its timeout.
+const PIECE: Duration = Duration::HOUR;
 
 /// What is parked counts only while it has not been handled after all, and once however often it was parked. A scalar
 /// subquery is one look into the index for each, where `NOT EXISTS` may read the whole log.

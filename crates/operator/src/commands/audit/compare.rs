@@ -18,6 +18,13 @@ pub(super) struct Reports {
     pub(super) notifier: Report,
 }
 
+impl Reports {
+    /// How many events the ingress has committed.
+    pub(super) fn committed(&self) -> u64 {
+        self.ingress.buckets.iter().map(|bucket| bucket.count).sum()
+    }
+}
+
 /// One event type over the whole window.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Row {
