@@ -2,7 +2,7 @@
 
 use std::env;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,7 +27,12 @@ pub(crate) fn programs() -> Result<PathBuf> {
 
 /// Replaces this process by one of the built programs, so that signals and its exit code are its own.
 pub(crate) fn become_program(name: &str, subcommand: &str, arguments: &[String]) -> Result<ExitCode> {
-    let program = programs()?.join(name);
-    let error = Command::new(&program).arg(subcommand).args(arguments).exec();
+    become_in(&programs()?, name, &[&[subcommand.to_owned()], arguments].concat())
+}
+
+/// The same with a program of that folder.
+pub(crate) fn become_in(folder: &Path, name: &str, arguments: &[String]) -> Result<ExitCode> {
+    let program = folder.join(name);
+    let error = Command::new(&program).args(arguments).exec();
     bail!("{} cannot be run: {error}", program.display());
 }

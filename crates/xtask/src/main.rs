@@ -1,6 +1,7 @@
 //! `cargo xtask`: from a fresh clone to running servers, a demo and tests, with one command each.
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its user")]
 
+mod bench;
 mod cargo;
 mod chaos;
 mod setup;
@@ -33,6 +34,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Set up, then measure how fast payrelay is, beside the limits of this machine
+    Bench {
+        /// `--quick`, `--json FILE`, `--only PART,…`, `--soak SECONDS`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Set up, then run every test of the workspace against private servers
     Test {
         /// Passed on to `cargo test --workspace`, for example a part of a test's name
@@ -46,6 +53,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run().map(|()| ExitCode::SUCCESS),
         Task::Demo { arguments } => demo(&arguments),
         Task::Chaos { arguments } => chaos::run(&arguments),
+        Task::Bench { arguments } => bench::run(&arguments),
         Task::Test { arguments } => test::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -65,7 +65,11 @@ fn failpoints_are_compiled_in_only_where_they_are_asked_for() {
     for package in members() {
         for (feature, enables) in &package.features {
             let turned_on = enables.iter().any(|other| other.ends_with("failpoints"));
-            assert!(!turned_on || feature == "failpoints", "{} turns failpoints on by {feature}", package.name);
+            assert!(
+                !turned_on || feature == "failpoints",
+                "{} turns failpoints on by {feature}",
+                package.name
+            );
         }
         for dependency in &package.dependencies {
             let asked = dependency.features.iter().any(|feature| feature == "failpoints");

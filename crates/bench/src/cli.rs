@@ -1,0 +1,144 @@
+//! The command line, and the order in which things are measured.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::figures::Figures;
+use crate::growth::{self, soak};
+use crate::machine::Machine;
+use crate::output::progress;
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::textbook::{self, TextbookOptions};
+use crate::{limits, payrelay};
+
+/// Measures payrelay beside the limits of this machine and a textbook baseline: one PostgreSQL and one RabbitMQ, durable, all
+/// on the same cores, in one run.
+#[derive(Debug, Parser)]
+#[command(name = "bench", max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Write everything that was measured to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// About two minutes: one short round of limits, textbook and payrelay.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only these parts.
+    #[arg(long, value_delimiter = ',', value_name = "PART,…")]
+    only: Vec<Part>,
+    /// Rounds of limits, textbook and payrelay, one after the other; the medians count.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Print what each statement costs under payrelay's load; needs `pg_stat_statements`, and costs a little itself.
+    #[arg(long)]
+    profile: bool,
+    /// Instead of all else: a moderate load for so long.
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u64>,
+    /// Payments per second of the soak.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    soak_rate: u32,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The textbook baseline as a program of its own.
+    #[command(hide = true)]
+    Textbook(TextbookOptions),
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What PostgreSQL, RabbitMQ and HTTP can do on this machine, and all of them together.
+    Limits,
+    /// The baseline.
+    Textbook,
+    /// Acceptance, end to end, latencies.
+    Payrelay,
+    /// With five million payments stored.
+    GrowthStored,
+    /// A million events after an outage of the broker.
+    Backlog,
+    /// A million notifications waiting for a retry.
+    Retries,
+    /// Two and four replicas of each consumer.
+    Replicas,
+    /// Beside a merchant that hangs.
+    FairShare,
+}
+
+const ROUND: [Part; 3] = [Part::Limits, Part::Textbook, Part::Payrelay];
+const GROWTH: [Part; 5] = [Part::GrowthStored, Part::Backlog, Part::Retries, Part::Replicas, Part::FairShare];
+
+/// Runs what the command line asks for.
+pub(crate) async fn run(cli: Cli) -> Result<()> {
+    if let Some(Command::Textbook(options)) = cli.command {
+        return textbook::run(options).await;
+    }
+    progress("starting PostgreSQL and RabbitMQ");
+    let machine = Machine::start(cli.profile).await?;
+    let mut report = Report::default();
+    let measured = measure(&machine, &cli, &mut report).await;
+    // What was measured until something went wrong is still worth to be seen.
+    report.print()?;
+    if let Some(file) = &cli.json {
+        report.write(file)?;
+    }
+    measured
+}
+
+async fn measure(machine: &Machine, cli: &Cli, report: &mut Report) -> Result<()> {
+    if let Some(seconds) = cli.soak {
+        let duration = Duration::from_secs(seconds);
+        report.growth(soak::measure(machine, duration, f64::from(cli.soak_rate)).await?);
+        return Ok(());
+    }
+    let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
+    let wanted = |part: Part| {
+        if cli.only.is_empty() { !cli.quick || ROUND.contains(&part) } else { cli.only.contains(&part) }
+    };
+    if ROUND.into_iter().any(wanted) {
+        let rounds = cli.rounds.unwrap_or(plan.rounds).max(1);
+        for round in 1..=rounds {
+            progress(format!("round {round} of {rounds}"));
+            let mut figures = Figures::default();
+            for part in ROUND.into_iter().filter(|part| wanted(*part)) {
+                figures.extend(match part {
+                    Part::Limits => limits::round(machine, plan.limit).await?,
+                    Part::Textbook => textbook::round(machine, &plan).await?,
+                    _ => payrelay::round(machine, &plan).await?,
+                });
+            }
+            report.round(figures);
+        }
+    }
+    for part in GROWTH.into_iter().filter(|part| wanted(*part)) {
+        report.growth(growth::measure(machine, part, &plan).await?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn parts_are_named_as_they_are_told() {
+        let cli =
+            Cli::parse_from(["bench", "--only", "growth-stored,backlog,fair-share", "--json", "x.json"]);
+        assert_eq!(cli.only, [Part::GrowthStored, Part::Backlog, Part::FairShare]);
+    }
+}

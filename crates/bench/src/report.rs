@@ -1,0 +1,197 @@
+//! What is shown of the figures: a table for people with the targets, and JSON for machines.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use comfy_table::{Table, presets};
+use serde_json::{Map, Value, json};
+
+use crate::figures::Figures;
+use crate::machine::cores;
+use crate::output::line;
+
+/// All that was measured in one run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    rounds: Vec<Figures>,
+    growth: Figures,
+}
+
+/// A figure that must reach a bound.
+#[derive(Debug, PartialEq)]
+struct Target {
+    name: String,
+    value: f64,
+    bound: Bound,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// The services, whose memory is bounded.
+const SERVICES: [&str; 3] = ["ingress", "order-service", "merchant-notifier"];
+
+/// Ratios: what is divided, by what, and the bound.
+const RATIOS: [(&str, &str, &str, Bound); 9] = [
+    ("end to end / textbook", "end_to_end_per_s", "textbook_end_to_end_per_s", Bound::AtLeast(4.0)),
+    ("end to end / composite limit", "end_to_end_per_s", "composite_limit_per_s", Bound::AtLeast(0.6)),
+    ("acceptance / textbook", "accept_per_s", "textbook_accept_per_s", Bound::AtLeast(8.0)),
+    ("5 million stored / empty", "growth_stored_5m_per_s", "growth_empty_per_s", Bound::AtLeast(0.8)),
+    ("drain of 1 million events / live", "backlog_drain_per_s", "backlog_live_per_s", Bound::AtLeast(0.8)),
+    (
+        "1 million retries waiting / none",
+        "retries_1m_waiting_per_s",
+        "retries_none_per_s",
+        Bound::AtLeast(0.8),
+    ),
+    ("2 replicas / 1", "replicas_2_per_s", "replicas_1_per_s", Bound::AtLeast(1.0)),
+    ("4 replicas / 1", "replicas_4_per_s", "replicas_1_per_s", Bound::AtLeast(1.0)),
+    (
+        "p99 beside a hanging merchant / alone",
+        "fair_share_beside_end_to_end_p99_ms",
+        "fair_share_alone_end_to_end_p99_ms",
+        Bound::AtMost(2.0),
+    ),
+];
+
+impl Report {
+    /// Notes a round of limits, textbook and payrelay.
+    pub(crate) fn round(&mut self, figures: Figures) {
+        self.rounds.push(figures);
+    }
+
+    /// Notes figures that are measured once.
+    pub(crate) fn growth(&mut self, figures: Figures) {
+        self.growth.extend(figures);
+    }
+
+    fn figures(&self) -> Figures {
+        let mut figures = Figures::medians(&self.rounds);
+        figures.extend(self.growth.clone());
+        figures
+    }
+
+    /// Prints the table.
+    pub(crate) fn print(&self) -> Result<()> {
+        let figures = self.figures();
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["FIGURE", "MEDIAN", "ROUNDS"]);
+        for (name, value) in figures.iter() {
+            let rounds: Vec<_> =
+                self.rounds.iter().filter_map(|round| round.get(name)).map(rounded).collect();
+            table.add_row([
+                name.to_owned(),
+                rounded(value),
+                if rounds.len() > 1 { rounds.join(" ") } else { String::new() },
+            ]);
+        }
+        line(table.trim_fmt())?;
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["TARGET", "IS", "BOUND", ""]);
+        for target in targets(&figures) {
+            table.add_row([
+                target.name.clone(),
+                format!("{:.2}", target.value),
+                target.bound.to_string(),
+                if target.is_met() { "met" } else { "MISSED" }.to_owned(),
+            ]);
+        }
+        line(format!("\n{}", table.trim_fmt()))
+    }
+
+    /// Writes everything to a file.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let figures = self.figures();
+        let mut object = figures.to_json();
+        object.insert("cores".to_owned(), json!(cores()));
+        object.insert("conditions".to_owned(), conditions());
+        let rounds: Vec<Map<String, Value>> = self.rounds.iter().map(Figures::to_json).collect();
+        object.insert("rounds".to_owned(), json!(rounds));
+        let targets: Vec<Value> = targets(&figures)
+            .iter()
+            .map(|target| {
+                json!({"target": target.name, "is": target.value, "bound": target.bound.to_string(), "met": target.is_met()})
+            })
+            .collect();
+        object.insert("targets".to_owned(), json!(targets));
+        let text = serde_json::to_string_pretty(&Value::Object(object))?;
+        fs::write(file, text + "\n").with_context(|| file.display().to_string())
+    }
+}
+
+/// What the figures cannot say by themselves.
+fn conditions() -> Value {
+    json!({
+        "servers": "one PostgreSQL and one RabbitMQ, fsync on, quorum queues, persistent messages, confirms; all on the same cores",
+        "load": "one process, which is also the merchants; its CPU is told apart as load-generator",
+        "acceptance": "no consumer runs; every event is published, at the latest when the broker is back",
+        "broker_down": "frozen by SIGSTOP",
+        "end_to_end": format!("at most {} payments accepted and not yet told", crate::measure::IN_FLIGHT),
+        "textbook": "one channel for all requests, 16 messages of each queue side by side",
+        "peak_rss_mb": "services: VmHWM; PostgreSQL and RabbitMQ: private memory of all processes and the shared once",
+    })
+}
+
+fn targets(figures: &Figures) -> Vec<Target> {
+    let target = |name: &str, value: f64, bound| Target { name: name.to_owned(), value, bound };
+    let mut targets: Vec<_> = RATIOS
+        .iter()
+        .filter_map(|(name, of, to, bound)| Some(target(name, figures.ratio(of, to)?, *bound)))
+        .collect();
+    let p99 = figures.get("end_to_end_p99_ms");
+    targets.extend(p99.map(|p99| target("end to end p99 at half load, ms", p99, Bound::AtMost(50.0))));
+    for (group, load, bound) in
+        [("peak_rss_mb", "at full load", 100.0), ("backlog_peak_rss_mb", "draining a backlog", 150.0)]
+    {
+        for (service, peak) in figures.group(group).filter(|(name, _)| SERVICES.contains(name)) {
+            targets.push(target(&format!("memory of {service} {load}, MB"), peak, Bound::AtMost(bound)));
+        }
+    }
+    targets
+}
+
+impl Target {
+    fn is_met(&self) -> bool {
+        match self.bound {
+            Bound::AtLeast(bound) => self.value >= bound,
+            Bound::AtMost(bound) => self.value <= bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(f, ">= {bound}"),
+            Self::AtMost(bound) => write!(f, "<= {bound}"),
+        }
+    }
+}
+
+/// As many decimals as the size of the number is worth.
+fn rounded(value: f64) -> String {
+    let decimals = if value.abs() >= 100.0 { 0 } else { 2 };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_judged_where_there_are_figures() {
+        let mut figures = Figures::default();
+        assert_eq!(targets(&figures), []);
+        figures.set("end_to_end_per_s", 4_500.0);
+        figures.set("textbook_end_to_end_per_s", 1_000.0);
+        figures.set("end_to_end_p99_ms", 61.0);
+        figures.set("peak_rss_mb.ingress", 40.0);
+        figures.set("peak_rss_mb.postgresql", 400.0);
+        let met: Vec<_> = targets(&figures).iter().map(|target| (target.value, target.is_met())).collect();
+        assert_eq!(met, [(4.5, true), (61.0, false), (40.0, true)]);
+    }
+}
