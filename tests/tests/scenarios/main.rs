@@ -3,6 +3,7 @@
 
 mod architecture;
 mod audit;
+mod breaker;
 mod chaos;
 mod configuration;
 mod contradictions;

@@ -76,12 +76,23 @@ pub(crate) struct Merchant {
     pub(crate) webhook_url: Option<String>,
     /// Whether its endpoint is called; an answer 410 ends that, too. `None` if it has no endpoint.
     pub(crate) webhooks_enabled: Option<bool>,
+    /// Whether its endpoint is spared after failures in a row. `None` if it has no endpoint.
+    pub(crate) breaker: Option<Breaker>,
     /// Given once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) api_key: Option<String>,
     /// Given once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) webhook_secret: Option<String>,
+}
+
+/// The circuit breaker of an endpoint; times as RFC 3339.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Breaker {
+    open: bool,
+    failures: u32,
+    opened_at: Option<String>,
+    probe_at: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +108,7 @@ struct Endpoint {
     merchant_id: String,
     url: Option<String>,
     enabled: bool,
+    breaker: Breaker,
     secret: Option<String>,
 }
 
@@ -192,19 +204,36 @@ async fn list(admin: &Admin, json: bool) -> Outcome {
     Ok(output::table(["MERCHANT", "NAME", "ENABLED", "WEBHOOKS", "WEBHOOK URL"], rows)?)
 }
 
+impl Breaker {
+    fn told(&self) -> String {
+        let [opened_at, probe_at] =
+            [&self.opened_at, &self.probe_at].map(|time| time.as_deref().unwrap_or("-"));
+        match (self.open, self.failures) {
+            (true, failures) => {
+                format!("open since {opened_at}, {failures} failures in a row, next probe at {probe_at}")
+            }
+            (false, 0) => "closed".to_owned(),
+            (false, failures) => format!("closed, {failures} failures in a row"),
+        }
+    }
+}
+
 fn yes_or_no(flag: Option<bool>) -> String {
     flag.map_or("-", |flag| if flag { "yes" } else { "no" }).to_owned()
 }
 
 fn joined(ingress: IngressMerchant, endpoint: Option<Endpoint>) -> Merchant {
-    let (webhooks_enabled, webhook_url, webhook_secret) = endpoint
-        .map_or((None, None, None), |endpoint| (Some(endpoint.enabled), endpoint.url, endpoint.secret));
+    let (webhooks_enabled, webhook_url, webhook_secret, breaker) = endpoint
+        .map_or((None, None, None, None), |endpoint| {
+            (Some(endpoint.enabled), endpoint.url, endpoint.secret, Some(endpoint.breaker))
+        });
     Merchant {
         merchant_id: ingress.merchant_id,
         name: ingress.name,
         enabled: ingress.enabled,
         webhook_url,
         webhooks_enabled,
+        breaker,
         api_key: ingress.api_key,
         webhook_secret,
     }
@@ -223,6 +252,7 @@ fn show(merchant: &Merchant, json: bool) -> Outcome {
         ["name".to_owned(), merchant.name.clone().unwrap_or_else(none)],
         ["enabled".to_owned(), yes_or_no(Some(merchant.enabled))],
         ["webhooks".to_owned(), yes_or_no(merchant.webhooks_enabled)],
+        ["breaker".to_owned(), merchant.breaker.as_ref().map_or_else(none, Breaker::told)],
         ["webhook url".to_owned(), merchant.webhook_url.clone().unwrap_or_else(none)],
         ["api key".to_owned(), secret(&merchant.api_key)],
         ["webhook secret".to_owned(), secret(&merchant.webhook_secret)],
