@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod codec;
+pub mod contradiction;
 pub mod digest;
 mod event;
 mod fact;
@@ -24,7 +25,7 @@ pub use identifiers::{ChannelAccount, EventId, InvalidIdentifier, MerchantId, Or
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
 pub use pay_order::PayOrder;
 pub use status::{Status, UnknownStatus};
-pub use transition::{ContradictionReason, Step, Verdict, transition};
+pub use transition::{ContradictionReason, Step, UnknownReason, Verdict, transition};
 
 use time::OffsetDateTime;
 

@@ -1,8 +1,9 @@
 //! The transition table of pay orders, as one pure function.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::{EventType, Fact, FactKind, PayOrder, Status};
 
@@ -75,6 +76,20 @@ impl ContradictionReason {
 impl fmt::Display for ContradictionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no reason of a contradiction.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("reason: expected one of account_mismatch, success_after_close, second_trade, …, got {0:?}")]
+pub struct UnknownReason(pub String);
+
+impl FromStr for ContradictionReason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        let found = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        found.ok_or_else(|| UnknownReason(text.to_owned()))
     }
 }
 

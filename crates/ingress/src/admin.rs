@@ -1,6 +1,7 @@
 //! `/admin/…`: what operators and the command line need to know and to change. Behind the admin token.
 
 mod audit;
+mod contradictions;
 mod merchants;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use events::OrderNo;
 use events::trace::{Step, Trace};
 use serde::Deserialize;
 use service::Problem;
-use service::extract::{Json, Path, Query};
+use service::extract::{Json, Path};
 
 use crate::app::{App, unavailable};
 use crate::store;
@@ -26,7 +27,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/admin/merchants", get(merchants::list))
         .route("/admin/merchants/{merchant_id}", get(merchants::show).put(merchants::put))
         .route("/admin/merchants/{merchant_id}/rotate-key", post(merchants::rotate_key))
-        .route("/admin/contradictions", get(contradictions))
+        .route("/admin/contradictions", get(contradictions::list))
+        .route("/admin/contradictions/{contradiction_id}", get(contradictions::show))
+        .route("/admin/contradictions/{contradiction_id}/resolve", post(contradictions::resolve))
         .route("/admin/trace/{order_no}", get(trace))
         .route("/admin/audit", get(audit::report))
         .route("/admin/audit/events", get(audit::events))
@@ -48,16 +51,6 @@ impl Limit {
     fn get(&self) -> i64 {
         self.limit.clamp(1, MAX_LIMIT)
     }
-}
-
-/// `GET /admin/contradictions?limit=`: the latest first.
-async fn contradictions(
-    State(app): State<Arc<App>>,
-    Query(limit): Query<Limit>,
-) -> Result<Json<Vec<store::contradictions::Listed>>, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    let listed = store::contradictions::list(&client, limit.get()).await.map_err(unavailable)?;
-    Ok(Json(listed))
 }
 
 /// `GET /admin/trace/{order_no}`: everything that is known of an order.

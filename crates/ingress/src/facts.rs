@@ -5,6 +5,7 @@
 //! callbacks, pay orders, events, pending publishes and contradictions. Only then is anybody answered or told.
 
 mod fold;
+mod resolve;
 mod writer;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 pub(crate) use fold::{Contradiction, NewEvent};
+pub(crate) use resolve::{Refusal, resolve};
 pub(crate) use writer::FactWriter;
 
 use crate::trace_context::TraceContext;

@@ -157,6 +157,15 @@ fn the_first_success_leaves_its_trade_and_time() {
     assert_eq!(paid.version, 2);
 }
 
+#[test]
+fn every_reason_parses_back_and_equals_its_json() {
+    for reason in ContradictionReason::ALL {
+        assert_eq!(reason.as_str().parse(), Ok(reason));
+        assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
+    }
+    assert!("second_payment".parse::<ContradictionReason>().is_err());
+}
+
 fn any_fact() -> impl Strategy<Value = Fact> {
     prop_oneof![
         Just(Fact::own(FactKind::Submitted)),

@@ -1,8 +1,12 @@
 //! Folding a batch of facts into pay orders. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::once;
+use std::mem::discriminant;
 
-use events::{ContradictionReason, EventId, Fact, PayEvent, PayOrder, PayOrderNo, Verdict, transition};
+use events::{
+    ContradictionReason, EventId, Fact, FactKind, PayEvent, PayOrder, PayOrderNo, Verdict, transition,
+};
 use time::OffsetDateTime;
 
 use super::{Job, Outcome};
@@ -35,10 +39,35 @@ pub(crate) struct Contradiction {
     pub(crate) reason: ContradictionReason,
     /// What is known; `None` if there is no such pay order.
     pub(crate) ours: Option<PayOrder>,
-    /// What is stated.
+    /// What is stated: one fact of each kind, of refunds the largest.
     pub(crate) theirs: Fact,
+    pub(crate) also: Vec<Fact>,
     /// How often, in this batch.
     pub(crate) count: i64,
+}
+
+impl Contradiction {
+    fn new(job: &Job, reason: ContradictionReason, ours: Option<PayOrder>) -> Self {
+        let (pay_order_no, theirs) = (job.pay_order_no.clone(), job.fact.clone());
+        Self { pay_order_no, reason, ours, theirs, also: Vec::new(), count: 1 }
+    }
+
+    fn add(&mut self, fact: &Fact) {
+        self.count += 1;
+        let same_kind = |known: &&mut Fact| discriminant(&known.kind) == discriminant(&fact.kind);
+        match once(&mut self.theirs).chain(&mut self.also).find(same_kind) {
+            Some(known) if refunded(fact) > refunded(known) => known.clone_from(fact),
+            Some(_) => {}
+            None => self.also.push(fact.clone()),
+        }
+    }
+}
+
+const fn refunded(fact: &Fact) -> Option<i64> {
+    match fact.kind {
+        FactKind::Refunded { refunded_minor, .. } => Some(refunded_minor),
+        _ => None,
+    }
 }
 
 /// Folds the facts of `jobs`, in their order, into `orders`, which holds those pay orders that exist.
@@ -91,13 +120,10 @@ fn note<'a>(
     ours: Option<PayOrder>,
 ) {
     let key = (&job.pay_order_no, reason.as_str(), job.fact.channel_trade_no.as_deref());
-    contradictions.entry(key).and_modify(|known| known.count += 1).or_insert_with(|| Contradiction {
-        pay_order_no: job.pay_order_no.clone(),
-        reason,
-        ours,
-        theirs: job.fact.clone(),
-        count: 1,
-    });
+    contradictions
+        .entry(key)
+        .and_modify(|known: &mut Contradiction| known.add(&job.fact))
+        .or_insert_with(|| Contradiction::new(job, reason, ours));
 }
 
 #[cfg(test)]

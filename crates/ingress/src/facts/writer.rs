@@ -59,6 +59,12 @@ impl FactWriter {
 async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<Vec<Outcome>, Error> {
     let folded = database.transaction(|tx| Box::pin(async move { write_in(&tx, jobs).await })).await?;
     fail::fail_point!("facts::after_commit", |_| std::process::abort());
+    announce(signals, &folded);
+    Ok(folded.outcomes)
+}
+
+/// Wakes who waits for what was committed.
+pub(super) fn announce(signals: &Signals, folded: &Folded) {
     if !folded.events.is_empty() {
         signals.outbox_filled();
     }
@@ -73,7 +79,6 @@ async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<V
             "contradiction recorded"
         );
     }
-    Ok(folded.outcomes)
 }
 
 /// Writes `jobs` within a transaction: everything that they change, or nothing.

@@ -103,6 +103,30 @@ pub(crate) async fn save(tx: &Transaction<'_>, orders: &[PayOrder]) -> Result<()
     Ok(())
 }
 
+const OTHER: &str = "
+    SELECT pay_order_no FROM pay.pay_orders
+    WHERE order_no = $2 AND merchant_id = $1 AND pay_order_no <> $3
+        AND (active OR status IN ('TRADE_SUCCESS', 'PARTIALLY_REFUNDED', 'TRADE_REFUNDED'))
+    ORDER BY created_at DESC LIMIT 1";
+
+/// Another pay order of the same order that is active or has been paid.
+pub(crate) async fn other(tx: &Transaction<'_>, order: &PayOrder) -> Result<Option<PayOrderNo>, Error> {
+    let statement = tx.prepare_cached(OTHER).await?;
+    let key = [order.merchant_id.as_str(), order.order_no.as_str(), order.pay_order_no.as_str()];
+    let row = tx.query_opt(&statement, &[&key[0], &key[1], &key[2]]).await?;
+    row.map(|row| Ok(row.try_get::<_, Parsed<PayOrderNo>>(0)?.0)).transpose()
+}
+
+const REACTIVATE: &str =
+    "UPDATE pay.pay_orders SET active = true WHERE pay_order_no = $1 AND status <> 'TRADE_CLOSED'";
+
+/// Lets a pay order that is no longer closed keep its order from getting another one, again. Rejected if the order has got another meanwhile.
+pub(crate) async fn reactivate(tx: &Transaction<'_>, pay_order_no: &PayOrderNo) -> Result<(), Error> {
+    let statement = tx.prepare_cached(REACTIVATE).await?;
+    tx.execute(&statement, &[&pay_order_no.as_str()]).await?;
+    Ok(())
+}
+
 const REQUEST_CLOSE: &str = concat!(
     "UPDATE pay.pay_orders
      SET close_requested_at = coalesce(close_requested_at, $3), payable_until = least(payable_until, $3)

@@ -30,6 +30,11 @@ const STEPS: &str = "
         'pay_order_no', c.pay_order_no, 'reason', c.reason, 'channel_trade_no', c.channel_trade_no, 'count', c.count,
         'last_seen_at', c.last_seen_at)
     FROM orders JOIN pay.contradictions c USING (pay_order_no)
+    UNION ALL
+    SELECT c.resolved_at, 'contradiction_' || c.resolution, jsonb_build_object(
+        'pay_order_no', c.pay_order_no, 'reason', c.reason, 'channel_trade_no', c.channel_trade_no, 'by', c.resolved_by,
+        'note', c.note)
+    FROM orders JOIN pay.contradictions c USING (pay_order_no) WHERE c.resolved_at IS NOT NULL
     ORDER BY at
     LIMIT 1000";
 

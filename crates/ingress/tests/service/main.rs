@@ -4,6 +4,7 @@
 mod admin;
 mod callbacks;
 mod closing;
+mod contradictions;
 mod outbox;
 mod pay_orders;
 mod replicas;

@@ -95,6 +95,16 @@ fn a_contradiction_is_noted_once_per_reason_and_trade() {
     assert_eq!(folded.contradictions[1].ours.as_ref().map(|order| order.status), Some(Status::TradeSuccess));
 }
 
+#[test]
+fn a_contradiction_keeps_what_each_kind_states_and_of_refunds_the_largest() {
+    let closed = stated("P1", FactKind::Closed, "T1");
+    let jobs = [PAID, refunded(300), refunded(500), refunded(400), PAID].map(|kind| stated("P1", kind, "T1"));
+    let folded = fold(known(&["P1"]), &[&[closed], &jobs[..]].concat(), NOW);
+    let [noted] = &*folded.contradictions else { panic!("{:?}", folded.contradictions) };
+    assert_eq!((noted.reason, noted.count), (ContradictionReason::SuccessAfterClose, 5));
+    assert_eq!((noted.theirs.kind, noted.also.len(), noted.also[0].kind), (PAID, 1, refunded(500)));
+}
+
 fn any_kind() -> impl Strategy<Value = FactKind> {
     prop_oneof![
         3 => Just(PAID),
