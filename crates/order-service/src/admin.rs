@@ -1,8 +1,10 @@
-//! What operators ask for: the trace of an order, the audit of a window, what is parked.
+//! What operators ask for: the trace of an order, the audit of a window, what is parked, and what of it contradicts.
+
+mod contradictions;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use events::OrderNo;
 use events::audit::{Page, Report, Wanted, Window};
 use events::trace::Trace;
@@ -19,13 +21,16 @@ use crate::store::{self, parked, trace};
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
 
-/// `/admin/trace/{order_no}`, `/admin/audit`, `/admin/audit/events`, `/admin/parked`. They take their token from the listener.
+/// `/admin/trace/{order_no}`, `/admin/audit`, `/admin/audit/events`, `/admin/parked`, `/admin/contradictions`. They take their token from the listener.
 pub fn router(database: Database) -> Router {
     Router::new()
         .route("/admin/trace/{order_no}", get(trace))
         .route("/admin/audit", get(audit))
         .route("/admin/audit/events", get(audit_events))
         .route("/admin/parked", get(parked))
+        .route("/admin/contradictions", get(contradictions::list))
+        .route("/admin/contradictions/{contradiction_id}", get(contradictions::show))
+        .route("/admin/contradictions/{contradiction_id}/resolve", post(contradictions::resolve))
         .with_state(database)
 }
 

@@ -23,6 +23,7 @@ pub mod consume;
 pub mod decide;
 mod failure;
 pub mod fold;
+mod gauges;
 pub mod http;
 pub mod label;
 mod maintenance;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, admin as operators, checkup, consume, http, maintenance, store};
+use crate::{Config, admin as operators, checkup, consume, gauges, http, maintenance, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "order-service";
@@ -89,6 +89,7 @@ impl Service {
             let cancel = cancel.clone();
             work.spawn(async move { consumer.run(handler, cancel).await });
         }
+        work.spawn(gauges::observe(self.database.clone(), cancel.clone()));
         work.spawn(maintenance::run(self.database.clone(), self.config.retention_days, cancel.clone()));
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "order service runs");
 

@@ -4,6 +4,7 @@
 
 pub mod applying;
 pub mod audit;
+pub mod contradictions;
 pub mod handled;
 pub mod orders;
 pub mod parked;

@@ -29,7 +29,10 @@ const LIST: &str = "
 const PRUNE_BATCH: u64 = 1000;
 const PRUNE: &str = "
     DELETE FROM orders.parked WHERE (message_id, queue, reason) IN (
-        SELECT message_id, queue, reason FROM orders.parked WHERE parked_at < $1 ORDER BY parked_at LIMIT 1000)";
+        SELECT message_id, queue, reason FROM orders.parked
+        WHERE parked_at < $1
+            AND CASE WHEN reason IN ('second_payment', 'order_closed') THEN resolved_at < $1 ELSE true END
+        ORDER BY parked_at LIMIT 1000)";
 
 /// A message that was dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -114,7 +117,8 @@ pub async fn list(database: &Database, limit: i64) -> Result<Vec<Parked>, Error>
     client.query(&list, &[&limit]).await?.iter().map(parked).collect()
 }
 
-/// Forgets what was parked longer ago than the retention. Answers how many.
+/// Forgets what was parked longer ago than the retention; a contradiction only if it was resolved as long ago. Answers how
+/// many.
 pub async fn prune(database: &Database, now: OffsetDateTime, retention_days: u16) -> Result<u64, Error> {
     let oldest = now - Duration::days(retention_days.into());
     let client = database.client().await?;

@@ -32,6 +32,11 @@ const TRACE: &str = "
                 'event_id', event_id, 'pay_order_no', pay_order_no, 'queue', queue, 'attempts', attempts,
                 'traceparent', traceparent)
         FROM orders.parked WHERE order_no = $1
+        UNION ALL
+        SELECT resolved_at, 'contradiction_' || resolution,
+            jsonb_build_object('merchant_id', merchant_id, 'reason', reason, 'event_id', event_id,
+                'pay_order_no', pay_order_no, 'by', resolved_by, 'note', note)
+        FROM orders.parked WHERE order_no = $1 AND resolved_at IS NOT NULL
     ) steps
     ORDER BY at
     LIMIT $2";

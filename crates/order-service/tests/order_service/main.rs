@@ -4,6 +4,7 @@
 
 mod audit;
 mod consume;
+mod contradictions;
 mod faults;
 mod fixtures;
 mod http;

@@ -2,12 +2,12 @@
 
 use order_service::fold::Outcome;
 use order_service::order::OrderStatus;
-use order_service::store::{self, parked};
+use order_service::store::{self, contradictions, parked};
 use storage::partitions::Maintainer;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::fixtures::{failed, refund, success};
+use crate::fixtures::{failed, refund, second_success, success};
 use crate::store::{Fixture, RETENTION_DAYS, full, parked_event};
 
 /// The log of handled events: the partition and the id of each.
@@ -54,6 +54,24 @@ async fn an_event_on_either_side_of_midnight_is_logged_on_its_own_day_whenever_i
     };
     let days = [partition(midnight - Duration::DAY, &last), partition(midnight, &first)];
     assert_eq!(logged(&fixture).await, days);
+}
+
+#[tokio::test]
+async fn a_contradiction_stays_until_it_is_resolved_and_as_long_again() {
+    let fixture = Fixture::with_orders(&[]).await;
+    let database = &fixture.database;
+    parked::insert(database, &parked_event(&second_success("1"), "second_payment")).await.unwrap();
+    let later = OffsetDateTime::now_utc() + Duration::days(60);
+    assert_eq!(parked::prune(database, later, RETENTION_DAYS).await.unwrap(), 0);
+
+    let wanted = serde_json::from_value(serde_json::json!({})).unwrap();
+    let [open] = &*contradictions::list(database, &wanted).await.unwrap() else { panic!("one is open") };
+    let decision = serde_json::json!({"action": "dismissed", "note": "refunded", "by": "ops"});
+    let decision = serde_json::from_value(decision).unwrap();
+    contradictions::dismiss(database, open.contradiction_id, &decision, later).await.unwrap();
+    assert_eq!(parked::prune(database, later, RETENTION_DAYS).await.unwrap(), 0);
+    let much_later = later + Duration::days(8);
+    assert_eq!(parked::prune(database, much_later, RETENTION_DAYS).await.unwrap(), 1);
 }
 
 #[tokio::test]

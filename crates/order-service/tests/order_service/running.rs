@@ -105,6 +105,12 @@ impl Replica {
         request.bearer_auth(ADMIN_TOKEN).send().await.unwrap()
     }
 
+    pub(crate) async fn admin_post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let request = self.client.post(format!("{}{path}", self.admin_url)).bearer_auth(ADMIN_TOKEN);
+        let response = request.json(body).send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
     pub(crate) async fn create(&self, order_no: &str) {
         let created = self.request(Method::POST, "/v1/orders", Some(json!(order(order_no)))).await;
         assert_eq!(created.status(), StatusCode::CREATED);
