@@ -7,7 +7,7 @@ use crate::{
     admin::{Admin, AdminOptions},
     commands::{
         audit::{self, AuditOptions},
-        contradictions,
+        contradictions::{self, ContradictionsCommand},
         dlq::{self, DlqCommand},
         doctor::{self, DoctorOptions},
         merchant::{self, MerchantCommand},
@@ -57,7 +57,7 @@ enum Command {
     },
     /// Check that what was committed was published, applied and notified, or parked with a reason.
     Audit(AuditOptions),
-    /// List what channels said and cannot be true.
+    /// List, show and resolve what was stated and cannot be true.
     #[command(subcommand)]
     Contradictions(ContradictionsCommand),
     /// List, show, replay and discard what consumers could not use.
@@ -68,16 +68,6 @@ enum Command {
     Topology(TopologyCommand),
     /// Look for what would lose, hold up or mislead payments in services, queues, bindings, policies and the database.
     Doctor(DoctorOptions),
-}
-
-#[derive(Debug, Subcommand)]
-enum ContradictionsCommand {
-    /// List the newest contradictions.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
 }
 
 /// Runs the command that was given.
@@ -95,8 +85,6 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Dlq(command) => dlq::run(command, json).await,
         Command::Topology(command) => topology::run(command, json).await,
         Command::Doctor(options) => doctor::run(&admin()?, &options, json).await,
-        Command::Contradictions(ContradictionsCommand::List { limit }) => {
-            contradictions::list(&admin()?, limit, json).await
-        }
+        Command::Contradictions(command) => contradictions::run(&admin()?, command, json).await,
     }
 }
