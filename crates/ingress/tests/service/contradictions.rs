@@ -94,6 +94,21 @@ async fn an_accepted_payment_is_booked_told_and_a_duplicate_from_then_on() {
 }
 
 #[tokio::test]
+async fn what_an_older_version_has_recorded_is_accepted_with_what_came_since() {
+    let (ingress, database) = World::without_broker(&[]).await;
+    let number = closed(&ingress, "10001").await;
+    contradict(&ingress, &[refunded(&number, 500)]).await;
+    let database = storage::Database::connect(database.url(), "test", 1).unwrap();
+    let older = "UPDATE pay.contradictions SET stated = DEFAULT";
+    assert_eq!(database.client().await.unwrap().execute(older, &[]).await.unwrap(), 1);
+    let id = contradict(&ingress, &[refunded(&number, 300), paid(&number)]).await;
+    let (status, resolved) = resolve(&ingress, &id, &decision("accepted", "paid")).await;
+    assert_eq!((status, resolved["theirs"].as_array().unwrap().len()), (StatusCode::OK, 2), "{resolved}");
+    let found = ingress.show(&number).await;
+    assert_eq!((&found["refunded_minor"], &found["version"]), (&json!(500), &json!(4)));
+}
+
+#[tokio::test]
 async fn a_dismissed_contradiction_stays_dismissed_when_it_comes_again() {
     let (ingress, _database) = World::without_broker(&[]).await;
     let number = closed(&ingress, "10001").await;
@@ -202,6 +217,21 @@ async fn an_acceptance_and_whoever_else_comes_at_that_moment_agree() {
         assert!(told == (200, 200) || told == (409, 201), "{told:?}: {why} {other}");
         let same = other["pay_order_no"] == number.as_str();
         assert_eq!(same, accepted == StatusCode::OK, "{why} {other}");
+    }
+    for round in 0..10 {
+        let number = closed(&ingress, &format!("C-{round}")).await;
+        let id = contradict(&ingress, &[paid(&number)]).await;
+        let (accept, success, refund) =
+            (decision("accepted", "paid"), paid(&number), refunded(&number, 1999));
+        let ((accepted, why), ..) = tokio::join!(
+            resolve(&ingress, &id, &accept),
+            ingress.callback(&success),
+            ingress.callback(&refund)
+        );
+        assert_eq!(accepted, StatusCode::OK, "{why}");
+        assert_eq!(ingress.callback(&refund).await, StatusCode::NO_CONTENT, "booked with it, or now");
+        let found = ingress.show(&number).await;
+        assert_eq!((&found["status"], &found["version"]), (&json!("TRADE_REFUNDED"), &json!(4)));
     }
     for round in 0..10 {
         let number = closed(&ingress, &format!("D-{round}")).await;
