@@ -223,8 +223,12 @@ impl Span {
     const MAX_LISTED: Duration = Duration::days(1);
 
     fn new(from: OffsetDateTime, to: OffsetDateTime, max: Duration) -> Result<Self, InvalidSpan> {
-        let [from, to] = [from, to].map(|time| time.to_offset(UtcOffset::UTC));
-        if from < to && to - from <= max { Ok(Self { from, to }) } else { Err(InvalidSpan { max, from, to }) }
+        // In UTC, a time of the last day there is may be none.
+        let utc = |time: OffsetDateTime| time.checked_to_offset(UtcOffset::UTC);
+        match (utc(from), utc(to)) {
+            (Some(from), Some(to)) if from < to && to - from <= max => Ok(Self { from, to }),
+            _ => Err(InvalidSpan { max, from, to }),
+        }
     }
 
     /// Cuts it at every whole `length`, which divides the day, so that no minute is in two pieces.
@@ -233,7 +237,8 @@ impl Span {
         iter::from_fn(move || {
             let into = from.unix_timestamp().rem_euclid(length.whole_seconds().max(1));
             let whole = from - Duration::seconds(into) - Duration::nanoseconds(from.nanosecond().into());
-            let piece = Self { from, to: self.to.min(whole + length) };
+            let end = whole.checked_add(length).unwrap_or(self.to);
+            let piece = Self { from, to: self.to.min(end) };
             from = piece.to;
             (piece.from < piece.to).then_some(piece)
         })
@@ -306,6 +311,16 @@ mod tests {
         assert!(span(Some(now), Some(now)).is_err());
         let error = span(Some(now - Duration::days(32)), None).unwrap_err().to_string();
         assert!(error.contains("744 hours") && error.contains("2025"), "{error}");
+    }
+
+    #[test]
+    fn the_end_of_the_calendar_is_no_panic() {
+        let now = datetime!(2026-01-01 12:00 UTC);
+        let last = datetime!(9999-12-31 23:59:59 UTC);
+        let span = Window { from: None, to: Some(last) }.span(now).unwrap();
+        assert_eq!(span.pieces(Duration::HOUR).last().map(|piece| piece.to), Some(last));
+        let beyond = datetime!(9999-12-31 23:59:59 -1);
+        assert!(Window { from: None, to: Some(beyond) }.span(now).is_err());
     }
 
     #[test]
