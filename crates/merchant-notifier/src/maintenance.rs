@@ -23,7 +23,10 @@ pub async fn run(database: &Database, retention_days: u16, wake: &Arc<Notify>, c
     let mut pruned: Option<Instant> = None;
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         let due = pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL);
-        match maintain(database, due.then_some(retention_days), OffsetDateTime::now_utc()).await {
+        let maintained = maintain(database, due.then_some(retention_days), OffsetDateTime::now_utc());
+        // What has to be pruned after a long time may take longer than the grace of a shutdown.
+        let Some(maintained) = cancel.run_until_cancelled(maintained).await else { return };
+        match maintained {
             Ok(resumed) => {
                 if due {
                     pruned = Some(Instant::now());
@@ -45,10 +48,12 @@ pub async fn maintain(
     now: OffsetDateTime,
 ) -> Result<u64, Error> {
     let client = database.client().await?;
+    // First, for who waits for his endpoint does not wait for a prune, nor for one that fails.
+    let resumed = endpoints::settle(&client).await?;
+    #[expect(clippy::cast_precision_loss, reason = "a count of merchants")]
+    gauge!("payrelay_breakers_open").set(breakers::count_open(&client).await? as f64);
     if let Some(days) = retention_days {
         retention::prune(&client, now - time::Duration::days(days.into())).await?;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a count of merchants")]
-    gauge!("payrelay_breakers_open").set(breakers::count_open(&client).await? as f64);
-    endpoints::settle(&client).await
+    Ok(resumed)
 }

@@ -92,26 +92,48 @@ pub async fn disable(
     Ok(execute(client, DISABLE, &[&merchant_id.as_str(), &url]).await? > 0)
 }
 
+/// Rows per statement: one merchant may have so many that a single statement would run into its timeout, again and again.
+const BATCH: u64 = 10_000;
+
 const RESUME: &str = "
+WITH waiting AS (
+    SELECT n.notification_id
+    FROM notify.notifications n JOIN notify.endpoints e ON e.merchant_id = n.merchant_id
+    WHERE n.status = 'PARKED' AND n.reason IN ('no_endpoint', 'endpoint_disabled') AND e.enabled
+      AND notify.hold_reason(e, n.url) IS NULL
+    LIMIT 10000
+    FOR UPDATE OF n SKIP LOCKED
+)
 UPDATE notify.notifications n SET status = 'PENDING', reason = NULL, next_attempt_at = now(), finished_at = NULL
-FROM notify.endpoints e
-WHERE n.merchant_id = e.merchant_id AND n.status = 'PARKED' AND n.reason IN ('no_endpoint', 'endpoint_disabled')
-  AND notify.hold_reason(e, n.url) IS NULL";
+FROM waiting WHERE n.notification_id = waiting.notification_id";
 
 const HOLD: &str = "
+WITH held AS (
+    SELECT n.notification_id, notify.hold_reason(e, n.url) AS reason
+    FROM notify.notifications n JOIN notify.endpoints e ON e.merchant_id = n.merchant_id
+    WHERE n.status = 'PENDING' AND (NOT e.enabled OR e.url IS NULL)
+      AND (n.lease_until IS NULL OR n.lease_until < now())
+      AND notify.hold_reason(e, n.url) IS NOT NULL
+    LIMIT 10000
+    FOR UPDATE OF n SKIP LOCKED
+)
 UPDATE notify.notifications n
-SET status = 'PARKED', reason = notify.hold_reason(e, n.url), lease_token = NULL, lease_until = NULL, finished_at = now()
-FROM notify.endpoints e
-WHERE n.merchant_id = e.merchant_id AND n.status = 'PENDING' AND (NOT e.enabled OR e.url IS NULL)
-  AND (n.lease_until IS NULL OR n.lease_until < now())
-  AND notify.hold_reason(e, n.url) IS NOT NULL";
+SET status = 'PARKED', reason = held.reason, lease_token = NULL, lease_until = NULL, finished_at = now()
+FROM held WHERE n.notification_id = held.notification_id";
 
 /// Brings notifications in step with their endpoints: resumes those that waited for one, parks those that lost theirs.
-/// Returns how many it resumed.
+/// Returns how many it resumed. Rows that somebody else has locked are left to him, or to the next time.
 ///
 /// It is run after each change and now and then besides. So nobody locks an endpoint's row, which would be the hottest
 /// one of all, only to be sure that it does not change while a notification is made.
 pub async fn settle(client: &impl GenericClient) -> Result<u64, Error> {
-    execute(client, HOLD, &[]).await?;
-    execute(client, RESUME, &[]).await
+    while execute(client, HOLD, &[]).await? == BATCH {}
+    let mut resumed = 0;
+    loop {
+        let batch = execute(client, RESUME, &[]).await?;
+        resumed += batch;
+        if batch < BATCH {
+            return Ok(resumed);
+        }
+    }
 }

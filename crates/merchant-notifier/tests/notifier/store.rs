@@ -145,6 +145,30 @@ async fn a_disabled_endpoint_is_not_called_and_resumes_when_enabled() {
 }
 
 #[tokio::test]
+async fn endpoints_are_settled_in_batches_that_wait_for_nobody() {
+    let db = TestDatabase::create().await;
+    db.endpoint("m1", Some(URL)).await;
+    db.execute(
+        "INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq,
+            version, occurred_at, status, body)
+        SELECT gen_random_uuid(), gen_random_uuid(), 'm1', n::text, n::text, 'pay.success', 0, 2, now(), 'PENDING', ''
+        FROM generate_series(1, 10002) n",
+    )
+    .await;
+    let mut other = db.database.client().await.unwrap();
+    for (enabled, resumed, parked) in [(false, 0, 10_001), (true, 10_001, 1)] {
+        db.execute(&format!("UPDATE notify.endpoints SET enabled = {enabled}")).await;
+        let tx = other.transaction().await.unwrap();
+        tx.execute("SELECT FROM notify.notifications WHERE order_no = '7' FOR UPDATE", &[]).await.unwrap();
+        assert_eq!(settle(&db).await, resumed);
+        let count = "SELECT count(*) FROM notify.notifications WHERE status = 'PARKED'";
+        assert_eq!(db.value::<i64>(count).await, parked);
+        tx.commit().await.unwrap();
+        assert_eq!(settle(&db).await, u64::from(enabled));
+    }
+}
+
+#[tokio::test]
 async fn a_lease_keeps_others_away_until_it_is_released_or_over() {
     let db = TestDatabase::create().await;
     db.endpoint("m1", Some(URL)).await;
