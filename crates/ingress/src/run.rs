@@ -43,10 +43,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Binds the ports (port 0: any free one), migrates the schema `pay` and creates its partitions. RabbitMQ may be away.
+    /// Binds the ports (port 0: any free one), migrates the schema `pay` and creates its partitions; waits for a database that is
+    /// away. RabbitMQ may be away.
     ///
     /// # Errors
-    /// When a port is taken, a URL is wrong or the database is away.
+    /// When a port is taken, a URL is wrong or a migration fails.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -58,8 +59,11 @@ impl Service {
             management.transpose().map_err(|error| Refusal(format!("PAYRELAY_MANAGEMENT_URL: {error}")))?;
         let url = config.common.database_url.expose();
         let database = Database::connect(url, NAME, config.database_connections)?;
-        store::migrate(&database).await?;
-        maintenance::prepare(&database, config.retention_days).await?;
+        let prepare = || async {
+            store::migrate(&database).await?;
+            maintenance::prepare(&database, config.retention_days).await
+        };
+        service::meanwhile(&admin, Some(&http), storage::until_available(prepare)).await??;
         let (http_addr, admin_addr) = (http.local_addr()?, admin.local_addr()?);
         Ok(Self { http_addr, admin_addr, http, admin, database, broker, management, config })
     }
@@ -136,12 +140,15 @@ impl Service {
     }
 }
 
-/// Starts the service and runs it.
+/// Starts the service, unless `shutdown` comes first, and runs it.
 ///
 /// # Errors
 /// As [`Service::start`] and [`Service::run`].
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    Service::start(config).await?.run(shutdown).await
+    match shutdown.soft.run_until_cancelled(Box::pin(Service::start(config))).await {
+        Some(started) => started?.run(shutdown).await,
+        None => Ok(()),
+    }
 }
 
 /// Lets the relays begin once nothing is known that would lose what they publish.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use events::EventType;
+use events::{EventType, MerchantId};
 use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus, Topology};
 use service::admin::{AdminOptions, Readiness};
 use service::{Refusal, Shutdown, http, tls};
@@ -46,27 +46,35 @@ pub struct Service {
     config: Config,
 }
 
-/// Starts the notifier and runs it.
+/// Starts the notifier, unless `shutdown` comes first, and runs it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    Service::start(config).await?.run(shutdown).await
+    match shutdown.soft.run_until_cancelled(Box::pin(Service::start(config))).await {
+        Some(started) => started?.run(shutdown).await,
+        None => Ok(()),
+    }
 }
 
 impl Service {
-    /// Binds the admin port (port 0: any free one), migrates the schema `notify` and creates its partitions.
+    /// Binds the admin port (port 0: any free one), migrates the schema `notify` and creates its partitions; waits for a database
+    /// that is away.
     ///
     /// # Errors
-    /// When the port is taken, a URL is wrong, the database is away, or its secrets are under another master key. A [`Refusal`]
+    /// When the port is taken, a URL is wrong, a migration fails, or the secrets are under another master key. A [`Refusal`]
     /// when a queue or exchange is another than it must be; a broker that is away is waited for.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
         let admin = http::bind(config.common.admin_addr).await?;
         let broker = Broker::new(config.common.amqp_url.expose(), NAME)?;
         let database = Database::connect(config.common.database_url.expose(), NAME, MAX_CONNECTIONS)?;
-        store::migrate(&database).await?;
         let maintainer = Maintainer::new(database.clone(), retention::partitioned(config.retention_days));
-        maintainer.maintain(OffsetDateTime::now_utc()).await?;
+        let prepare = || async {
+            store::migrate(&database).await?;
+            maintainer.maintain(OffsetDateTime::now_utc()).await?;
+            endpoints::any_secret(&database.client().await?).await
+        };
+        let secret = service::meanwhile(&admin, None, storage::until_available(prepare)).await??;
         let vault = Vault::new(&config.master_key);
-        check_master_key(&database, &vault).await?;
+        check_master_key(&vault, secret)?;
         let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
         if let Some(spoiled) = broker.spoiled(&topology).await.first() {
             return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
@@ -174,9 +182,8 @@ async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {
 }
 
 /// Under a wrong key every attempt would fail, and climb its ladder in vain.
-async fn check_master_key(database: &Database, vault: &Vault) -> anyhow::Result<()> {
-    let client = database.client().await?;
-    if let Some((merchant_id, sealed)) = endpoints::any_secret(&client).await? {
+fn check_master_key(vault: &Vault, secret: Option<(MerchantId, Vec<u8>)>) -> anyhow::Result<()> {
+    if let Some((merchant_id, sealed)) = secret {
         vault.open(&merchant_id, &sealed).context("PAYRELAY_MASTER_KEY is not the one of this database")?;
     }
     Ok(())

@@ -37,11 +37,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Binds the ports (port 0: any free one), migrates the schema `orders` and creates its partitions.
+    /// Binds the ports (port 0: any free one), migrates the schema `orders` and creates its partitions; waits for a database that
+    /// is away.
     ///
     /// # Errors
-    /// When a port is taken, a URL is wrong or the database is away. A [`Refusal`] when a queue or exchange is another than it
-    /// must be; a broker that is away is waited for.
+    /// When a port is taken, a URL is wrong or a migration fails. A [`Refusal`] when a queue or exchange is another than it must
+    /// be; a broker that is away is waited for.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -49,8 +50,11 @@ impl Service {
         let admin = bind(config.common.admin_addr).await?;
         let broker = Broker::new(config.common.amqp_url.expose(), NAME)?;
         let database = Database::connect(config.common.database_url.expose(), NAME, MAX_CONNECTIONS)?;
-        store::migrate(&database).await?;
-        maintenance::prepare(&database, config.retention_days).await?;
+        let prepare = || async {
+            store::migrate(&database).await?;
+            maintenance::prepare(&database, config.retention_days).await
+        };
+        service::meanwhile(&admin, Some(&http), storage::until_available(prepare)).await??;
         let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
         if let Some(spoiled) = broker.spoiled(&topology).await.first() {
             return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
@@ -126,9 +130,12 @@ impl Service {
     }
 }
 
-/// Starts the service and runs it.
+/// Starts the service, unless `shutdown` comes first, and runs it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    Service::start(config).await?.run(shutdown).await
+    match shutdown.soft.run_until_cancelled(Box::pin(Service::start(config))).await {
+        Some(started) => started?.run(shutdown).await,
+        None => Ok(()),
+    }
 }
 
 /// The queues of the service.

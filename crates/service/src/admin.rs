@@ -36,11 +36,15 @@ pub struct AdminOptions {
 /// `GET /healthz` (the process lives), `/readyz` (200, or 503 with the failing checks), `/metrics`, and `options.routes` behind
 /// the token.
 pub fn router(options: AdminOptions) -> Router {
-    let open = Router::new()
+    shell(open(options.readiness).merge(auth::protect(options.routes, options.token)), LIMITS)
+}
+
+/// What anybody may ask of the admin listener.
+pub(crate) fn open(readiness: Readiness) -> Router {
+    Router::new()
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz).with_state(options.readiness))
-        .route("/metrics", get(metrics));
-    shell(open.merge(auth::protect(options.routes, options.token)), LIMITS)
+        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/metrics", get(metrics))
 }
 
 async fn healthz() -> &'static str {

@@ -3,6 +3,7 @@
 //! * [`run_main`] is a whole `main`: configuration, logs, signals, exit codes.
 //! * [`config::Loader`] reads the environment and collects every error before a port is opened.
 //! * [`shutdown::Shutdown`] drains softly, then ends hard.
+//! * [`meanwhile`] answers for a service that waits for its database.
 //! * [`http`] serves a router with bounds; [`extract`] and [`problem`] turn bad input into problem documents.
 //! * [`admin`] is the second listener: health, readiness, metrics, and the service's own `/admin` routes.
 //! * [`checkup`] is what each tells `payrelay doctor` of itself.
@@ -20,6 +21,7 @@ pub mod http;
 pub mod problem;
 mod secret;
 pub mod shutdown;
+mod starting;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;
@@ -29,4 +31,5 @@ pub use entry::{Refusal, run_main};
 pub use problem::Problem;
 pub use secret::{MasterKey, Secret};
 pub use shutdown::Shutdown;
+pub use starting::meanwhile;
 pub use trace::TraceParent;

@@ -45,6 +45,12 @@ impl Error {
         matches!(self, Self::Unavailable(_) | Self::Retryable(_))
     }
 
+    /// Whether the server answers, and our login, database, privileges or schema do not fit it: an outage to those who run, for no
+    /// row is to blame, and yet no reason to wait at a start, for an operator must mend it.
+    pub fn is_misfit(&self) -> bool {
+        self.code().is_some_and(is_misfit)
+    }
+
     /// The constraint that the statement violated, if it was rejected for one.
     pub fn constraint(&self) -> Option<&str> {
         self.server_error()?.constraint()
@@ -92,9 +98,13 @@ pub(crate) fn is_retryable(error: &(dyn StdError + 'static)) -> bool {
 /// Whether some cause of `error` is the server being away, as against a statement that it refuses for good.
 pub(crate) fn is_server_away(error: &(dyn StdError + 'static)) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref()).any(|driver: &tokio_postgres::Error| {
-        let refused = driver.code().is_some_and(|code| code.code().starts_with("42"));
-        classify(driver) == Class::Unavailable && !refused
+        classify(driver) == Class::Unavailable && !driver.code().is_some_and(is_misfit)
     })
+}
+
+/// Unsupported, authorization, catalog and schema, syntax and privileges (PostgreSQL documentation, appendix A).
+fn is_misfit(code: &SqlState) -> bool {
+    matches!(code.code().get(..2), Some("0A" | "28" | "3D" | "3F" | "42"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

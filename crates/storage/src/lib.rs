@@ -2,6 +2,7 @@
 //!
 //! * [`Database`] is the pool: [`Database::client`] for single statements, [`Database::transaction`] for what must be
 //!   atomic, [`Database::migrate`] for the schema that a service owns.
+//! * [`until_available`] repeats what a service does first while the server is away.
 //! * [`Error`] says what its caller does about it: pause, try again, or look at the rows one by one.
 //! * [`Batcher`] lets requests that arrive together share one transaction.
 //! * [`leadership::hold`] elects one replica by a session advisory lock.
@@ -20,6 +21,7 @@ pub mod leadership;
 mod migrations;
 pub mod partitions;
 mod transaction;
+mod waiting;
 
 pub use batcher::{Batcher, BatcherOptions, SubmitError};
 pub use checkup::Checkup;
@@ -27,3 +29,4 @@ pub use database::Database;
 pub use deadpool_postgres::{Client, GenericClient, Transaction};
 pub use error::Error;
 pub use transaction::{TransactionFuture, Tx};
+pub use waiting::until_available;

@@ -87,7 +87,35 @@ async fn services_stop_start_and_say_that_they_are_not_ready_while_servers_are_a
     for service in pipeline.services() {
         not_ready(service, "postgres").await;
         assert_eq!(service.terminate().await, Some(0), "without PostgreSQL; log: {}", service.log());
+        service.start();
+        waits_for_postgresql(service).await;
+        assert_eq!(service.terminate().await, Some(0), "while it starts; log: {}", service.log());
+        service.start();
+        waits_for_postgresql(service).await;
     }
+    postgres(&pipeline, Postgres::start);
+    for service in pipeline.services() {
+        service.ready().await;
+        let log = service.log();
+        // Of each start one line, not one of every try.
+        let refused = |line: &&str| line.contains("waiting for the database") && line.contains("refused");
+        assert_eq!(log.lines().filter(refused).count(), 2, "{log}");
+        assert_eq!(log.matches("the database is available").count(), 1, "{log}");
+    }
+    let mut load = Load::start(&shop, "T");
+    load.more(20).await;
+    check::settled(&pipeline, &sandbox, &shop, &load.finish().await).await;
+}
+
+/// It lives, says so, and takes nothing.
+async fn waits_for_postgresql(service: &Service) {
+    not_ready(service, "is starting").await;
+    let status = async |url: String| {
+        let answer = scenarios::http_client().get(url).send().await.expect("an answer");
+        answer.status().as_u16()
+    };
+    assert_eq!(status(format!("{}/healthz", service.admin_url)).await, 200);
+    assert_eq!(status(format!("{}/admin/checkup", service.admin_url)).await, 503);
 }
 
 /// Waits until the service says that it is not ready, and why.

@@ -4,6 +4,7 @@ mod admin;
 mod drain;
 mod problems;
 mod requests;
+mod starting;
 
 use std::net::SocketAddr;
 

@@ -6,6 +6,7 @@ mod leadership;
 mod migrations;
 mod partitions;
 mod transactions;
+mod waiting;
 
 use std::time::Duration;
 
