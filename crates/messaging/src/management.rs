@@ -107,12 +107,17 @@ impl Management {
         let vhost = self.vhost.as_str();
         let overview: Overview = self.required(&["overview"], "rabbitmq_version").await?;
         let queues = "name,type,durable,auto_delete,arguments,policy,operator_policy,effective_policy_definition,consumers";
+        let policies: Option<Vec<HeldPolicy>> = self.get(&["policies", vhost], "").await?;
+        let of_operators: Option<Vec<HeldPolicy>> = self.get(&["operator-policies", vhost], "").await?;
         Ok(Held {
             version: overview.rabbitmq_version,
+            has_no_policy: [&policies, &of_operators]
+                .iter()
+                .all(|seen| seen.as_ref().is_some_and(Vec::is_empty)),
             exchanges: self.required(&["exchanges", vhost], "").await?,
             queues: self.required(&["queues", vhost], queues).await?,
             bindings: self.required(&["bindings", vhost], "").await?,
-            policies: self.get(&["policies", vhost], "").await?.unwrap_or_default(),
+            policies: policies.unwrap_or_default(),
             nodes: self.get(&["nodes"], "name,mem_alarm,disk_free_alarm,disk_free_limit").await?,
             connections: self.get(&["vhosts", vhost, "connections"], "user_provided_name").await?,
         })
@@ -178,6 +183,8 @@ pub struct Held {
     pub bindings: Vec<HeldBinding>,
     /// All policies but those of operators, which show in their queues.
     pub policies: Vec<HeldPolicy>,
+    /// Whether there surely is none, of an operator neither: not where this user may not see them.
+    pub has_no_policy: bool,
     /// The nodes; `None` for a user without the tag `monitoring`.
     pub nodes: Option<Vec<HeldNode>>,
     /// The connections; `None` for a user who may not see them.

@@ -62,7 +62,7 @@ impl Gate {
         let held = loop {
             match management.read().await {
                 Ok(held)
-                    if held.policies.is_empty()
+                    if held.has_no_policy
                         || held.is_complete(&self.topology)
                         || Instant::now() > deadline =>
                 {
