@@ -63,7 +63,10 @@ pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
         notify_ladder: Some(options.notify_ladder),
     };
     output::progress("starting the services ...");
-    let mut pipeline = Pipeline::start(&settings).await?;
+    // A database of the developer's own may be away, and is waited for.
+    let starting = Box::pin(Pipeline::start(&settings));
+    let Some(started) = shutdown.soft.run_until_cancelled(starting).await else { return Ok(()) };
+    let mut pipeline = started?;
     let merchant = AddMerchant {
         merchant_id: MerchantId::parse(MERCHANT).map_err(anyhow::Error::from)?,
         name: Some("A merchant to try".to_owned()),
