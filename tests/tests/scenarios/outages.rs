@@ -81,7 +81,8 @@ async fn services_stop_start_and_say_that_they_are_not_ready_while_servers_are_a
     for service in pipeline.services() {
         service.ready().await;
     }
-    check::settled(&pipeline, &sandbox, &shop, &load.finish().await).await;
+    let mut payments = load.finish().await;
+    check::settled(&pipeline, &sandbox, &shop, &payments).await;
 
     postgres(&pipeline, Postgres::kill);
     for service in pipeline.services() {
@@ -104,7 +105,8 @@ async fn services_stop_start_and_say_that_they_are_not_ready_while_servers_are_a
     }
     let mut load = Load::start(&shop, "T");
     load.more(20).await;
-    check::settled(&pipeline, &sandbox, &shop, &load.finish().await).await;
+    payments.extend(load.finish().await);
+    check::settled(&pipeline, &sandbox, &shop, &payments).await;
 }
 
 /// It lives, says so, and takes nothing.
