@@ -14,6 +14,9 @@ const GONE: &str = "gone";
 const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
 /// The longest that an open breaker waits for its next probe.
 const MAX_PROBE_DELAY: Duration = Duration::from_secs(300);
+/// The longest that it waits after a pay order's own address has failed: a crowd of dead ones must not keep a sound endpoint
+/// waiting for its turn as the probe.
+const MAX_PROBE_DELAY_OF_OWN_URL: Duration = Duration::from_secs(1);
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,15 +116,16 @@ pub fn next(
 ///
 /// It is the delay of the attempt itself, at most five minutes: so a notification that is alone keeps its ladder, and no
 /// endpoint is called more often than its ladder says. An answer 410 has said all there is to say, and a target that we do
-/// not call, or a secret that we cannot open, says nothing of the endpoint.
-pub fn probe_after(kind: ErrorKind, next: &Next, ladder: &Ladder) -> Option<Duration> {
+/// not call, or a secret that we cannot open, says nothing of the endpoint. A pay order's own address (`own_url`) says little
+/// of the others: the next probe comes soon.
+pub fn probe_after(kind: ErrorKind, own_url: bool, next: &Next, ladder: &Ladder) -> Option<Duration> {
     let delay = match (kind, next) {
         (ErrorKind::ForbiddenTarget | ErrorKind::Secret, _) => return None,
         (_, Next::Retry { after }) => *after,
         (_, Next::Park { reason: ATTEMPTS_EXHAUSTED }) => ladder.last(),
         (_, Next::Park { .. } | Next::Delivered) => return None,
     };
-    Some(delay.min(MAX_PROBE_DELAY))
+    Some(delay.min(if own_url { MAX_PROBE_DELAY_OF_OWN_URL } else { MAX_PROBE_DELAY }))
 }
 
 #[cfg(test)]
@@ -194,10 +198,13 @@ mod tests {
     #[test]
     fn a_probe_waits_as_long_as_the_attempt_and_never_longer_than_five_minutes() {
         let ladder: Ladder = "10s,20s".parse().unwrap();
-        let probe_after = |kind, next| super::probe_after(kind, &next, &ladder).map(|delay| delay.as_secs());
+        let seconds =
+            |kind, own_url, next| probe_after(kind, own_url, &next, &ladder).map(|delay| delay.as_secs());
+        let probe_after = |kind, next| seconds(kind, false, next);
         let retry = |secs| Next::Retry { after: Duration::from_secs(secs) };
         assert_eq!(probe_after(ErrorKind::Status, retry(11)), Some(11));
         assert_eq!(probe_after(ErrorKind::Timeout, retry(600)), Some(300));
+        assert_eq!(seconds(ErrorKind::Timeout, true, retry(600)), Some(1));
         assert_eq!(probe_after(ErrorKind::Connect, Next::Park { reason: ATTEMPTS_EXHAUSTED }), Some(20));
         for (kind, next) in [
             (ErrorKind::ForbiddenTarget, retry(10)),

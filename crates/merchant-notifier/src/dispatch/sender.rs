@@ -82,7 +82,10 @@ impl Sender {
             let now = OffsetDateTime::now_utc();
             next(answer.as_ref(), claimed.own_url, (ladder, claimed.ladder_attempt), now, rand::random())
         };
-        let probe_after = judged.as_ref().err().and_then(|failure| probe_after(failure.kind, &next, ladder));
+        let probe_after = judged
+            .as_ref()
+            .err()
+            .and_then(|failure| probe_after(failure.kind, claimed.own_url, &next, ladder));
         let result = judged.as_ref().map_or_else(|failure| failure.kind.as_str(), |()| "acknowledged");
         histogram!("payrelay_webhook_attempt_seconds", "result" => result).record(duration.as_secs_f64());
         Attempt {

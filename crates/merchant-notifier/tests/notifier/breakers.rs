@@ -239,7 +239,7 @@ async fn a_lone_notification_keeps_the_times_of_its_ladder() {
             attempts += 1;
             let next =
                 next(None, false, (&ladder, claimed[0].ladder_attempt), OffsetDateTime::now_utc(), 0.9);
-            let probe_after = probe_after(ErrorKind::Connect, &next, &ladder);
+            let probe_after = probe_after(ErrorKind::Connect, false, &next, &ladder);
             let failed = Attempt { probe_after, ..attempt(next.clone()) };
             opened += u32::from(record(&db, &claimed[0], &failed).await.unwrap().opened);
             let Next::Retry { after } = next else { break };
