@@ -13,6 +13,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 const BUFFER_BYTES: usize = 64 * 1024;
+/// After a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a proxy does to its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +67,11 @@ impl Drop for Proxy {
 async fn accept(listener: TcpListener, target: String, mode: watch::Receiver<Mode>) {
     let mut connections = JoinSet::new();
     loop {
-        // Out of files, at worst: the next one may succeed.
-        let Ok((client, _)) = listener.accept().await else { continue };
+        let Ok((client, _)) = listener.accept().await else {
+            // Out of files, at worst: a later one may succeed.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let (target, mode) = (target.clone(), mode.clone());
         connections.spawn(async move {
             // Whoever is cut off sees nothing else but that.

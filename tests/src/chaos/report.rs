@@ -27,9 +27,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether the promise was kept.
+    /// Whether the promise was kept, and no service gave up by itself.
     pub(crate) fn is_good(&self) -> bool {
-        self.undrained.is_none() && self.findings().all(|(_, findings)| findings.is_empty())
+        self.undrained.is_none()
+            && self.incidents.exits.is_empty()
+            && self.findings().all(|(_, findings)| findings.is_empty())
     }
 
     /// All findings, by kind.
@@ -102,6 +104,9 @@ impl Report {
         }
         for (name, value) in self.figures() {
             writeln!(out, "chaos: {name:<34}{value}")?;
+        }
+        for exit in &self.incidents.exits {
+            writeln!(out, "chaos: {exit}")?;
         }
         for (kind, findings) in self.findings() {
             for finding in findings {

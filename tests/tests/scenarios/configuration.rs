@@ -1,5 +1,6 @@
 //! What is configured or called wrongly is refused at once, with every error named and an exit code that says so.
 
+use devstack::testing::Database;
 use scenarios::{ADMIN_TOKEN, Answer, run_program};
 
 /// Refused as bad configuration: each of these words on standard error, and nothing on standard output.
@@ -93,9 +94,12 @@ async fn a_wrong_channels_file_is_refused_with_all_that_is_wrong_in_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_at_the_start_ends_a_service_with_one_line() {
+async fn a_database_that_turns_us_away_ends_a_service_with_one_line() {
+    let database = Database::create();
+    let (_, server) = database.url().split_once('@').expect("a user in the URL");
+    let (server, _) = server.split_once('/').expect("a database in the URL");
     let environment = [
-        ("PAYRELAY_DATABASE_URL", "postgres://pay:hunter2@127.0.0.1:1/pay"),
+        ("PAYRELAY_DATABASE_URL", &*format!("postgres://nobody:hunter2@{server}/no_such_database")),
         ("PAYRELAY_AMQP_URL", "amqp://127.0.0.1:1"),
         ("PAYRELAY_ADMIN_TOKEN", ADMIN_TOKEN),
         ("PAYRELAY_ADMIN_ADDR", "127.0.0.1:0"),

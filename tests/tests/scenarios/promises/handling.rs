@@ -20,7 +20,7 @@ const MERCHANTS_QUEUE: &str = "merchant.pay.success.queue";
 const IN_FLIGHT: u64 = 100;
 /// More than any page, statement or batch of the tools and the notifier takes at once.
 const PARKED: i64 = 2_500;
-/// What `payrelay` asks for at once at the rate used here.
+/// What `payrelay` asks for at once at the rates used here, at most.
 const PAGE: i64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +163,8 @@ async fn a_retry_in_bulk_is_complete_though_it_was_interrupted(
     insert_parked(database, "bulk", "B", PARKED).await;
     let sent = || sandbox.received().iter().filter(|received| received.merchant_id == "bulk").count();
     let mut command = std::process::Command::new(program("payrelay"));
-    command.args(["notifications", "retry", "--merchant", "bulk", "--rate", "1000/s", "--yes"]).env_clear();
+    // Slow enough to be interrupted in its midst on a slow machine.
+    command.args(["notifications", "retry", "--merchant", "bulk", "--rate", "200/s", "--yes"]).env_clear();
     command.env("PAYRELAY_NOTIFIER_ADMIN_URL", &pipeline.notifier[0].admin_url);
     command.env("PAYRELAY_ADMIN_TOKEN", ADMIN_TOKEN);
     let folder = tempfile::tempdir().expect("a temporary directory");
