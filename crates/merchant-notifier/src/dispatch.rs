@@ -5,6 +5,7 @@
 //! but for one probe at a time, by a breaker in the database that all replicas share (`notify.breakers`).
 
 mod outcome;
+mod recorder;
 mod sender;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use events::MerchantId;
 use metrics::{counter, gauge};
 use storage::{Database, Error};
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -21,15 +23,21 @@ use tokio_util::sync::CancellationToken;
 pub use outcome::{Answer, ErrorKind, Failure, judge, next, probe_after};
 pub use sender::Sender;
 
-use crate::store::attempts::{self, Attempt, Next, Recorded};
-use crate::store::endpoints;
-use crate::store::leases::{self, Claimed, Room};
+use recorder::Recorder;
+
+use crate::store::attempts::Attempt;
+use crate::store::leases::{self, Claimed, Room, Share};
 
 /// How often the database is asked when nothing wakes us: for retries that come due, and what other replicas made.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The pause after the database was not there.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
-const RECORD_PAUSE: Duration = Duration::from_millis(500);
+/// The shortest time from claim to claim: under load, what comes due and what ends meanwhile share one statement.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(5);
+/// How often a claim looks at everything that is due, and not only at what came due after the last one.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How much earlier than what is committed already something may have come due.
+const LATE_COMMIT: Duration = Duration::from_millis(250);
 
 /// How much is done at once.
 #[derive(Debug, Clone, Copy)]
@@ -45,22 +53,31 @@ pub struct Limits {
 pub struct Dispatcher {
     database: Database,
     sender: Arc<Sender>,
+    recorder: Recorder,
     limits: Limits,
     wake: Arc<Notify>,
     attempts: JoinSet<()>,
     in_flight: HashMap<Id, MerchantId>,
+    /// When the last thing that was claimed had come due, by merchant, since the last sweep.
+    claimed_to: HashMap<MerchantId, OffsetDateTime>,
+    claimed_at: Option<Instant>,
+    swept_at: Option<Instant>,
 }
 
 impl Dispatcher {
     /// A dispatcher that claims from `database` whenever `wake` is notified, and now and then besides.
     pub fn new(database: Database, sender: Sender, limits: Limits, wake: Arc<Notify>) -> Self {
         Self {
+            recorder: Recorder::spawn(database.clone()),
             database,
             sender: Arc::new(sender),
             limits,
             wake,
             attempts: JoinSet::new(),
             in_flight: HashMap::new(),
+            claimed_to: HashMap::new(),
+            claimed_at: None,
+            swept_at: None,
         }
     }
 
@@ -90,10 +107,16 @@ impl Dispatcher {
 
     /// Claims once, and starts what was claimed; returns how much it was.
     pub async fn step(&mut self, cancel: &CancellationToken) -> Result<usize, Error> {
+        let now = Instant::now();
+        if self.swept_at.is_none_or(|at| now.duration_since(at) >= SWEEP_INTERVAL) {
+            self.swept_at = Some(now);
+            self.claimed_to.clear();
+        }
         let room = self.room();
         if room.total == 0 {
             return Ok(0);
         }
+        self.claimed_at = Some(now);
         let claimed = {
             let client = self.database.client().await?;
             let claimed = leases::claim(&client, &room).await?;
@@ -108,7 +131,10 @@ impl Dispatcher {
         fail::fail_point!("attempts::after_claim", count > 0, |_| std::process::abort());
         for claimed in claimed {
             let merchant_id = claimed.merchant_id.clone();
-            let task = deliver(self.database.clone(), Arc::clone(&self.sender), claimed);
+            let claimed_to = self.claimed_to.entry(merchant_id.clone()).or_insert(claimed.due_at);
+            *claimed_to = claimed.due_at.max(*claimed_to);
+            let (database, recorder) = (self.database.clone(), self.recorder.clone());
+            let task = deliver(database, Arc::clone(&self.sender), recorder, claimed);
             let id = self.attempts.spawn(task).id();
             self.in_flight.insert(id, merchant_id);
         }
@@ -124,6 +150,8 @@ impl Dispatcher {
             () = tokio::time::sleep(pause) => {}
             Some(ended) = self.attempts.join_next_with_id() => self.settle(ended),
         }
+        let since = self.claimed_at.map_or(CLAIM_INTERVAL, |at| at.elapsed());
+        cancel.run_until_cancelled(tokio::time::sleep(CLAIM_INTERVAL.saturating_sub(since))).await;
         // Those that ended meanwhile leave their room to the same claim.
         while let Some(ended) = self.attempts.try_join_next_with_id() {
             self.settle(ended);
@@ -147,8 +175,13 @@ impl Dispatcher {
         for merchant in self.in_flight.values() {
             *in_flight.entry(merchant).or_default() += 1;
         }
-        let share = |(merchant, in_flight): (&MerchantId, u32)| {
-            (merchant.clone(), self.limits.per_endpoint.saturating_sub(in_flight))
+        for merchant in self.claimed_to.keys() {
+            in_flight.entry(merchant).or_default();
+        }
+        let share = |(merchant_id, in_flight): (&MerchantId, u32)| Share {
+            merchant_id: merchant_id.clone(),
+            share: self.limits.per_endpoint.saturating_sub(in_flight),
+            after: self.claimed_to.get(merchant_id).map(|claimed_to| *claimed_to - LATE_COMMIT),
         };
         Room {
             total: self.limits.workers.saturating_sub(self.busy()),
@@ -159,7 +192,7 @@ impl Dispatcher {
 }
 
 /// Sends one claimed notification and records the attempt.
-async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) {
+async fn deliver(database: Database, sender: Arc<Sender>, recorder: Recorder, claimed: Claimed) {
     if !claimed.may_start(Instant::now()) {
         release(&database, &claimed).await;
         return;
@@ -167,7 +200,7 @@ async fn deliver(database: Database, sender: Arc<Sender>, claimed: Claimed) {
     let attempt = sender.attempt(&claimed).await;
     log(&claimed, &attempt);
     fail::fail_point!("attempts::before_record", |_| std::process::abort());
-    let recorded = record(&database, &claimed, &attempt).await;
+    let recorded = recorder.record(&claimed, &attempt).await;
     fail::fail_point!("attempts::after_record", |_| std::process::abort());
     counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if recorded { "yes" } else { "no" })
         .increment(1);
@@ -178,55 +211,6 @@ async fn release(database: &Database, claimed: &Claimed) {
     let released = async { leases::release(&database.client().await?, std::slice::from_ref(claimed)).await };
     if let Err(error) = released.await {
         tracing::debug!(%error, "a lease was not released; it ends by itself");
-    }
-}
-
-/// Records until it works or the lease is over: an attempt that is not recorded will be made again.
-async fn record(database: &Database, claimed: &Claimed, attempt: &Attempt) -> bool {
-    while Instant::now() < claimed.expires_at() {
-        match try_record(database, claimed, attempt).await {
-            Ok(Some(recorded)) => {
-                report(claimed, recorded);
-                return true;
-            }
-            Ok(None) => break,
-            Err(error) => {
-                let id = claimed.notification_id;
-                tracing::warn!(%error, notification_id = %id, "an attempt could not be recorded, trying again");
-                tokio::time::sleep(RECORD_PAUSE).await;
-            }
-        }
-    }
-    tracing::warn!(notification_id = %claimed.notification_id, "the lease ended before the attempt was recorded");
-    false
-}
-
-async fn try_record(
-    database: &Database,
-    claimed: &Claimed,
-    attempt: &Attempt,
-) -> Result<Option<Recorded>, Error> {
-    let client = database.client().await?;
-    let gone = attempt.next == Next::Park { reason: outcome::ENDPOINT_DISABLED };
-    // First, so that a crash in between leaves nothing that would be resumed at once.
-    if gone && endpoints::disable(&client, &claimed.merchant_id, &claimed.url).await? {
-        tracing::warn!(merchant_id = %claimed.merchant_id, "endpoint disabled, for it answered 410");
-    }
-    let recorded = attempts::record(&client, claimed, attempt).await?;
-    if gone {
-        endpoints::settle(&client).await?;
-    }
-    Ok(recorded)
-}
-
-fn report(claimed: &Claimed, recorded: Recorded) {
-    let merchant_id = &claimed.merchant_id;
-    if recorded.opened {
-        counter!("payrelay_breaker_openings_total").increment(1);
-        tracing::warn!(%merchant_id, "breaker opened: nothing is sent to this merchant but one probe at a time");
-    }
-    if recorded.closed {
-        tracing::info!(%merchant_id, "breaker closed: the merchant acknowledges again");
     }
 }
 

@@ -1,10 +1,12 @@
 //! Recording what became of an attempt, fenced by the lease that it was made under.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use storage::{Error, GenericClient};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::breakers::OPENS_AFTER;
 use super::leases::Claimed;
@@ -104,26 +106,24 @@ pub async fn record(
         Next::Retry { after } => ("PENDING", None, after),
         Next::Park { reason } => ("PARKED", Some(reason), Duration::ZERO),
     };
-    let number = i32::try_from(claimed.attempt).unwrap_or(i32::MAX);
-    let duration_ms = i32::try_from(attempt.duration.as_millis()).unwrap_or(i32::MAX);
-    let http_status = attempt.http_status.and_then(|status| i16::try_from(status).ok());
+    let ended = Ended::new(claimed, attempt);
     let (kind, detail) = attempt.error.as_ref().map(|(kind, detail)| (*kind, detail.as_str())).unzip();
     let rows = query(
         client,
         RECORD,
         &[
-            &claimed.notification_id,
-            &claimed.lease_token,
+            &ended.notification_id,
+            &ended.lease_token,
             &status,
             &reason,
-            &number,
+            &ended.attempt,
             &millis(after),
-            &attempt.started_at,
-            &duration_ms,
-            &http_status,
+            &ended.started_at,
+            &ended.duration_ms,
+            &ended.http_status,
             &kind,
             &detail,
-            &attempt.response_excerpt,
+            &ended.response_excerpt,
             &attempt.probe_after.map(millis),
             &claimed.lease_until,
             &OPENS_AFTER,
@@ -133,4 +133,81 @@ pub async fn record(
     let recorded =
         |row: &Row| Ok(Recorded { opened: row.try_get("opened")?, closed: row.try_get("closed")? });
     rows.first().map(recorded).transpose()
+}
+
+/// As [`RECORD`] for attempts that were acknowledged, many in one statement. They say that their endpoints are well, so a
+/// breaker goes; its row is locked after the notifications', sorted, for others may close it at the same time.
+const RECORD_DELIVERED: &str = "
+WITH ended AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::smallint[], $7::text[])
+        AS ended (notification_id, lease_token, attempt, started_at, duration_ms, http_status, response_excerpt)
+), recorded AS (
+    UPDATE notify.notifications n
+    SET status = 'DELIVERED', attempts = e.attempt, lease_token = NULL, lease_until = NULL, finished_at = now()
+    FROM ended e
+    WHERE n.notification_id = e.notification_id AND n.lease_token = e.lease_token
+    RETURNING n.notification_id, n.merchant_id
+), logged AS (
+    INSERT INTO notify.attempts (notification_id, attempt, started_at, duration_ms, http_status, response_excerpt)
+    SELECT notification_id, attempt, started_at, duration_ms, http_status, response_excerpt
+    FROM ended JOIN recorded USING (notification_id)
+    WHERE to_regclass('notify.attempts_p' || to_char(started_at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
+), well AS MATERIALIZED (
+    SELECT merchant_id FROM notify.breakers WHERE merchant_id IN (SELECT merchant_id FROM recorded)
+    ORDER BY merchant_id FOR UPDATE
+), closed AS (
+    DELETE FROM notify.breakers b USING well WHERE b.merchant_id = well.merchant_id
+    RETURNING b.merchant_id, b.opened_at IS NOT NULL AS was_open
+)
+SELECT notification_id, coalesce(closed.was_open, false) AS closed FROM recorded LEFT JOIN closed USING (merchant_id)";
+
+/// Records attempts that were acknowledged, in one statement; answers as [`record`] does, in their order.
+pub async fn record_delivered(
+    client: &impl GenericClient,
+    ended: &[Ended],
+) -> Result<Vec<Option<Recorded>>, Error> {
+    let ids: Vec<_> = ended.iter().map(|ended| ended.notification_id).collect();
+    let tokens: Vec<_> = ended.iter().map(|ended| ended.lease_token).collect();
+    let attempts: Vec<_> = ended.iter().map(|ended| ended.attempt).collect();
+    let started_at: Vec<_> = ended.iter().map(|ended| ended.started_at).collect();
+    let durations: Vec<_> = ended.iter().map(|ended| ended.duration_ms).collect();
+    let statuses: Vec<_> = ended.iter().map(|ended| ended.http_status).collect();
+    let excerpts: Vec<_> = ended.iter().map(|ended| ended.response_excerpt.as_deref()).collect();
+    let rows = query(
+        client,
+        RECORD_DELIVERED,
+        &[&ids, &tokens, &attempts, &started_at, &durations, &statuses, &excerpts],
+    )
+    .await?;
+    let recorded = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let recorded = recorded.collect::<Result<HashMap<Uuid, bool>, Error>>()?;
+    let answer = |id| recorded.get(id).map(|closed| Recorded { opened: false, closed: *closed });
+    Ok(ids.iter().map(answer).collect())
+}
+
+/// An acknowledged attempt, as it is recorded.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    notification_id: Uuid,
+    lease_token: Uuid,
+    attempt: i32,
+    started_at: OffsetDateTime,
+    duration_ms: i32,
+    http_status: Option<i16>,
+    response_excerpt: Option<String>,
+}
+
+impl Ended {
+    /// What is recorded of `attempt`.
+    pub fn new(claimed: &Claimed, attempt: &Attempt) -> Self {
+        Self {
+            notification_id: claimed.notification_id,
+            lease_token: claimed.lease_token,
+            attempt: i32::try_from(claimed.attempt).unwrap_or(i32::MAX),
+            started_at: attempt.started_at,
+            duration_ms: i32::try_from(attempt.duration.as_millis()).unwrap_or(i32::MAX),
+            http_status: attempt.http_status.and_then(|status| i16::try_from(status).ok()),
+            response_excerpt: attempt.response_excerpt.clone(),
+        }
+    }
 }

@@ -23,8 +23,20 @@ pub struct Room {
     pub total: u32,
     /// Per merchant, unless named in `shares`.
     pub share: u32,
-    /// Merchants that have less.
-    pub shares: Vec<(MerchantId, u32)>,
+    /// Merchants that have less, or of which something was claimed lately.
+    pub shares: Vec<Share>,
+}
+
+/// What may be claimed of one merchant.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// The merchant.
+    pub merchant_id: MerchantId,
+    /// How many.
+    pub share: u32,
+    /// Only what came due after this time. What was delivered stays in the index until the next vacuum, before everything
+    /// else, and would be passed by every claim.
+    pub after: Option<OffsetDateTime>,
 }
 
 /// A notification under our lease.
@@ -40,6 +52,8 @@ pub struct Claimed {
     pub lease_until: OffsetDateTime,
     /// The merchant.
     pub merchant_id: MerchantId,
+    /// When it came due.
+    pub due_at: OffsetDateTime,
     /// For the log.
     pub order_no: OrderNo,
     /// For the log.
@@ -84,7 +98,7 @@ impl Claimed {
 /// locked, looked at again, and moved to the end of the probe's lease, so that no other replica probes meanwhile, nor for
 /// longer if this one dies. A claim never waits for a lock, so it may take the breaker's before the notification's.
 const CLAIM: &str = "
-WITH room AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS room (merchant_id, share)),
+WITH room AS (SELECT * FROM unnest($1::text[], $2::bigint[], $7::timestamptz[]) AS room (merchant_id, share, after)),
 candidates AS MATERIALIZED (
     SELECT due.notification_id, e.merchant_id, e.secret, e.ack, e.ladder_ms, e.url AS endpoint_url,
         breaker.merchant_id IS NOT NULL AS probe,
@@ -96,6 +110,7 @@ candidates AS MATERIALIZED (
         SELECT n.notification_id, n.next_attempt_at
         FROM notify.notifications n
         WHERE n.merchant_id = e.merchant_id AND n.status = 'PENDING' AND n.next_attempt_at <= now()
+          AND n.next_attempt_at > coalesce(room.after, '-infinity')
           AND (n.lease_until IS NULL OR n.lease_until < now())
           AND coalesce(n.url, e.url) IS NOT NULL
           AND n.version <= (
@@ -128,7 +143,7 @@ candidates AS MATERIALIZED (
     WHERE n.notification_id = c.notification_id
     RETURNING n.notification_id, n.merchant_id, n.order_no, n.pay_order_no, coalesce(n.url, c.endpoint_url) AS url,
         n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, n.attempts - n.ladder_start AS climbed,
-        n.lease_until, c.secret, c.ack, c.ladder_ms, c.probe
+        n.next_attempt_at, n.lease_until, c.secret, c.ack, c.ladder_ms, c.probe
 ), moved AS (
     UPDATE notify.breakers b SET probe_at = taken.lease_until
     FROM taken WHERE taken.probe AND b.merchant_id = taken.merchant_id
@@ -137,12 +152,14 @@ SELECT * FROM taken";
 
 /// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others.
 pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claimed>, Error> {
-    let merchants: Vec<&str> = room.shares.iter().map(|(merchant, _)| merchant.as_str()).collect();
-    let shares: Vec<i64> = room.shares.iter().map(|(_, share)| i64::from(*share)).collect();
+    let merchants: Vec<&str> = room.shares.iter().map(|share| share.merchant_id.as_str()).collect();
+    let shares: Vec<i64> = room.shares.iter().map(|share| i64::from(share.share)).collect();
+    let after: Vec<_> = room.shares.iter().map(|share| share.after).collect();
     let (lease_token, claimed_at) = (Uuid::new_v4(), Instant::now());
     let (share, total) = (i64::from(room.share), i64::from(room.total));
     let rows =
-        query(client, CLAIM, &[&merchants, &shares, &share, &total, &lease_token, &millis(LEASE)]).await?;
+        query(client, CLAIM, &[&merchants, &shares, &share, &total, &lease_token, &millis(LEASE), &after])
+            .await?;
     rows.iter().map(|row| claimed(row, lease_token, claimed_at)).collect()
 }
 
@@ -155,6 +172,7 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
         claimed_at,
         lease_until: row.try_get("lease_until")?,
         merchant_id: parsed(row, "merchant_id")?,
+        due_at: row.try_get("next_attempt_at")?,
         order_no: parsed(row, "order_no")?,
         pay_order_no: parsed(row, "pay_order_no")?,
         url: row.try_get("url")?,

@@ -4,6 +4,7 @@
 
 mod admin;
 mod audit;
+mod batches;
 mod breaker_dispatch;
 mod breakers;
 mod merchant;

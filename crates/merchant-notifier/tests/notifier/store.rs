@@ -5,7 +5,7 @@ use std::time::Duration;
 use events::audit::{Span, Stage};
 use events::{EventType, OrderNo};
 use merchant_notifier::store::attempts::{self, Attempt, Next};
-use merchant_notifier::store::leases::{self, Claimed, Room};
+use merchant_notifier::store::leases::{self, Claimed, Room, Share};
 use merchant_notifier::store::notifications::{self, Filter};
 use merchant_notifier::store::parked::{self, DeadLetter};
 use merchant_notifier::store::{audit, endpoints, listings, retention, trace};
@@ -243,6 +243,10 @@ async fn a_version_waits_for_lower_ones_unless_they_are_parked() {
     );
 }
 
+fn share(of: &str, share: u32) -> Share {
+    Share { merchant_id: merchant(of), share, after: None }
+}
+
 #[tokio::test]
 async fn merchants_take_turns_and_none_gets_more_than_its_share() {
     let db = TestDatabase::create().await;
@@ -252,12 +256,12 @@ async fn merchants_take_turns_and_none_gets_more_than_its_share() {
         events.extend((0..count).map(|order| event(merchant, &format!("{order}"))));
     }
     db.notify(&events).await;
-    let room = Room { total: 4, share: 8, shares: vec![(merchant("failing"), 1)] };
+    let room = Room { total: 4, share: 8, shares: vec![share("failing", 1)] };
     let mut merchants: Vec<String> =
         claim(&db, &room).await.iter().map(|claimed| claimed.merchant_id.to_string()).collect();
     merchants.sort();
     assert_eq!(merchants, ["busy", "busy", "calm", "failing"]);
-    let room = Room { total: 100, share: 8, shares: vec![(merchant("failing"), 0)] };
+    let room = Room { total: 100, share: 8, shares: vec![share("failing", 0)] };
     assert_eq!(claim(&db, &room).await.len(), 8);
 }
 
