@@ -200,9 +200,9 @@ async fn deliver(database: Database, sender: Arc<Sender>, recorder: Recorder, cl
     let attempt = sender.attempt(&claimed).await;
     log(&claimed, &attempt);
     fail::fail_point!("attempts::before_record", |_| std::process::abort());
-    let recorded = recorder.record(&claimed, &attempt).await;
+    let kept = recorder.record(&claimed, &attempt).await;
     fail::fail_point!("attempts::after_record", |_| std::process::abort());
-    counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if recorded { "yes" } else { "no" })
+    counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if kept { "yes" } else { "no" })
         .increment(1);
 }
 
