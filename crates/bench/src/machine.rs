@@ -61,7 +61,8 @@ impl Machine {
     /// Drops a database with whoever is still connected, so that no vacuum of it disturbs what comes next.
     pub(crate) async fn drop_database(&self, name: &str) -> Result<()> {
         let client = connect(&self.stack.postgres().database_url()).await?;
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE); CHECKPOINT")).await?;
+        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
+        client.batch_execute("CHECKPOINT").await?;
         Ok(())
     }
 

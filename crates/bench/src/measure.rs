@@ -176,8 +176,12 @@ fn costs(from: &Moment, to: &Moment, done: u64) -> Figures {
     }
     figures.set("cpu_s_per_10k_without_generator", sum);
     figures.set("cpu_s_per_10k_in_all", sum + generator);
+    // What the same costs would allow on cores that nobody else uses: comparable also between disturbed runs.
+    figures.set("cpu_bound_per_s", cores() * 10_000.0 / (sum + generator));
     figures.set("wal_bytes_per_payment", (to.wal - from.wal) / float(done));
     let seconds = to.at.saturating_sub(from.at).as_secs_f64();
-    figures.set("machine_busy", (to.busy - from.busy) / (seconds * cores()));
+    let busy = to.busy - from.busy;
+    figures.set("machine_busy", busy / (seconds * cores()));
+    figures.set("foreign_busy", (busy - (sum + generator) * ten_thousands) / (seconds * cores()));
     figures
 }

@@ -132,6 +132,8 @@ fn conditions() -> Value {
         "broker_down": "frozen by SIGSTOP",
         "end_to_end": format!("at most {} payments accepted and not yet told", crate::measure::IN_FLIGHT),
         "textbook": "one channel for all requests, 16 messages of each queue side by side",
+        "cpu_bound_per_s": "cores divided by the CPU of one payment, the load generator's included",
+        "foreign_busy": "the part of the cores that others used meanwhile; above 0.05 the run was disturbed",
         "peak_rss_mb": "services: VmHWM; PostgreSQL and RabbitMQ: private memory of all processes and the shared once",
     })
 }

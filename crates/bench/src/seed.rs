@@ -48,9 +48,10 @@ pub(crate) async fn orders(client: &Client, range: &Range<usize>) -> Result<()> 
     Ok(())
 }
 
-/// Lets the planner know of what was written, and the disk be done with it.
-pub(crate) async fn settle(client: &Client) -> Result<()> {
-    client.batch_execute("VACUUM (ANALYZE)").await?;
+/// Lets the planner know of what was written to these tables, and the disk be done with it. The others are left as they are:
+/// of a table that was vacuumed while it was empty the planner would believe that it stays so.
+pub(crate) async fn settle(client: &Client, tables: &[&str]) -> Result<()> {
+    client.batch_execute(&format!("VACUUM (ANALYZE) {}", tables.join(", "))).await?;
     client.batch_execute("CHECKPOINT").await?;
     Ok(())
 }

@@ -121,8 +121,9 @@ pub(crate) async fn round(machine: &Machine, plan: &Plan) -> Result<Figures> {
     for (name, value) in sustained.figures.group("cpu_s_per_10k") {
         figures.set(format!("textbook_cpu_s_per_10k.{name}"), value);
     }
-    let in_all = "cpu_s_per_10k_in_all";
-    figures.set(format!("textbook_{in_all}"), sustained.figures.get(in_all).unwrap_or_default());
+    for name in ["cpu_s_per_10k_in_all", "cpu_bound_per_s", "foreign_busy"] {
+        figures.set(format!("textbook_{name}"), sustained.figures.get(name).unwrap_or_default());
+    }
     progress("textbook: latencies at half of its load");
     let rate = sustained.per_second / 2.0;
     let range = sustained.next..sustained.next + count(rate, plan.half_load);
@@ -200,5 +201,5 @@ async fn seed(database_url: &str, payments: usize, merchants: &Merchants) -> Res
         last = payments - 1,
     );
     client.batch_execute(&rows).await?;
-    seed::settle(&client).await
+    seed::settle(&client, &["pay_orders", "orders"]).await
 }

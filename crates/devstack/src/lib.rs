@@ -45,7 +45,8 @@ pub struct StackOptions {
     pub postgres: bool,
     /// Start RabbitMQ.
     pub rabbitmq: bool,
-    /// Let PostgreSQL flush to the disk (`fsync`). Without it a killed server still loses nothing, a killed machine does.
+    /// Let PostgreSQL flush to the disk (`fsync`), and set RabbitMQ as for production. Without it a killed server still loses
+    /// nothing, a killed machine does, and depths of queues are seen sooner.
     pub durable: bool,
 }
 
@@ -75,7 +76,7 @@ impl Stack {
         let (postgres, rabbitmq) = thread::scope(|scope| {
             let postgres =
                 options.postgres.then(|| scope.spawn(|| Postgres::create(&watchdog, options.durable)));
-            let rabbitmq = options.rabbitmq.then(|| RabbitMq::create(&watchdog)).transpose();
+            let rabbitmq = options.rabbitmq.then(|| RabbitMq::create(&watchdog, options.durable)).transpose();
             let postgres = postgres
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .transpose();

@@ -42,7 +42,7 @@ struct Ports {
 }
 
 impl RabbitMq {
-    pub(crate) fn create(watchdog: &Arc<Watchdog>) -> Result<Self, Error> {
+    pub(crate) fn create(watchdog: &Arc<Watchdog>, durable: bool) -> Result<Self, Error> {
         let installation = installed::rabbitmq()?;
         let folder = watchdog.directory().join("rabbitmq");
         let ports = Ports {
@@ -51,7 +51,7 @@ impl RabbitMq {
             distribution: ports::free()?,
             epmd: ports::free()?,
         };
-        write_files(&folder, ports).map_err(Error::io("writing RabbitMQ's configuration"))?;
+        write_files(&folder, ports, durable).map_err(Error::io("writing RabbitMQ's configuration"))?;
         let program =
             Program { server: NAME, log: watchdog.directory().join("rabbitmq.log"), quit_signal: "KILL" };
         let rabbitmq = Self {
@@ -189,8 +189,11 @@ fn accepts(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-fn write_files(folder: &Path, ports: Ports) -> std::io::Result<()> {
+/// A `durable` node is set as one of production is. Another shows depths of queues within a fraction of a second, at a
+/// price that shows under load, and keeps its files small.
+fn write_files(folder: &Path, ports: Ports, durable: bool) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(folder)?;
+    let (wal_bytes, statistics_ms) = if durable { (256 << 20, 5000) } else { (16 << 20, 200) };
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\n\
          management.tcp.ip = 127.0.0.1\n\
@@ -198,15 +201,15 @@ fn write_files(folder: &Path, ports: Ports) -> std::io::Result<()> {
          max_message_size = 1048576\n\
          disk_free_limit.absolute = 50MB\n\
          vm_memory_high_watermark.absolute = 1GB\n\
-         raft.wal_max_size_bytes = 16777216\n\
-         # Depths of queues are seen within a fraction of a second.\n\
-         collect_statistics_interval = 200\n\
+         raft.wal_max_size_bytes = {wal_bytes}\n\
+         collect_statistics_interval = {statistics_ms}\n\
          log.console = true\n\
          log.console.level = info\n",
         ports.amqp, ports.management
     );
     fs::write(folder.join("rabbitmq.conf"), configuration)?;
-    fs::write(folder.join("advanced.config"), "[{rabbit, [{quorum_tick_interval, 200}]}].\n")?;
+    let quorum = format!("[{{rabbit, [{{quorum_tick_interval, {statistics_ms}}}]}}].\n");
+    fs::write(folder.join("advanced.config"), quorum)?;
     fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n")?;
     // Erlang refuses a cookie that others can read.
     let mut cookie =

@@ -62,5 +62,5 @@ async fn gather(pipeline: &crate::pipeline::Pipeline, first: usize) -> Result<()
         bulk::accepted_payments(&client, range.clone()).await?;
         range.for_each(|index| pipeline.subject.book.accept(index));
     }
-    seed::settle(&client).await
+    seed::settle(&client, &["pay.pay_orders", "pay.events", "pay.outbox_pending"]).await
 }

@@ -25,7 +25,7 @@ pub(super) async fn measure(machine: &Machine, plan: &Plan) -> Result<Figures> {
         pipeline.add_merchant(merchant, &pipeline.merchants.failing_url()).await?;
         bulk::waiting_notifications(&client, merchant, prefix, (WAITING / 2, due)).await?;
     }
-    seed::settle(&client).await?;
+    seed::settle(&client, &["notify.notifications"]).await?;
     let (beside, _) = live(&pipeline, next, plan).await?;
     figures.set("retries_1m_waiting_per_s", beside);
     pipeline.verify(machine).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -24,13 +24,13 @@ use crate::merchant::Merchants;
 use crate::payments::{CallbackMaker, MERCHANTS, amount_minor, merchant_id, order_no, pay_order_no};
 
 const CONNECTIONS: usize = 64;
-/// More than are posted in a second.
-const MOST_PER_S: usize = 60_000;
+/// So many are made ready for each second; when they are used up, the measurement ends.
+const READY_PER_S: usize = 60_000;
 
 /// Both ways of a payment, one after the other.
 pub(super) async fn measure(duration: Duration) -> Result<Cost> {
     let half = duration / 2;
-    let payments = MOST_PER_S * usize::try_from(half.as_secs().max(1))?;
+    let payments = READY_PER_S * usize::try_from(half.as_secs().max(1))?;
     let (callback, webhook) = (callbacks_in(half, payments).await?, webhooks_out(half, payments).await?);
     Ok(Cost {
         per_second: 1.0 / (1.0 / callback.per_second + 1.0 / webhook.per_second),
@@ -56,8 +56,7 @@ async fn callbacks_in(duration: Duration, payments: usize) -> Result<Cost> {
     let book = Arc::new(Book::open(payments));
     let meter = Meter::start(Vec::new(), "")?;
     let pace = Pace::Closed { duration, bounded: false };
-    let sent = Load::start(address, CONNECTIONS, callbacks, &book, pace).await?.finish().await?;
-    ensure!(sent < payments, "all {payments} callbacks were used up");
+    Load::start(address, CONNECTIONS, callbacks, &book, pace).await?.finish().await?;
     meter.stop(usize::try_from(book.accepted())?)
 }
 
@@ -103,9 +102,7 @@ async fn webhooks_out(duration: Duration, payments: usize) -> Result<Cost> {
     while let Some(ended) = senders.join_next().await {
         ended.context("a sender panicked")??;
     }
-    let cost = meter.stop(usize::try_from(book.delivered())?)?;
-    ensure!(book.delivered() < payments as u64, "all {payments} webhooks were used up");
-    Ok(cost)
+    meter.stop(usize::try_from(book.delivered())?)
 }
 
 async fn post_webhook(http: &Client, url: &str, secret: &Secret, index: usize) -> Result<()> {

@@ -91,7 +91,7 @@ async fn prepare(url: &str, payments: usize) -> Result<()> {
     }
     seed::pay_orders(&client, &(0..payments)).await?;
     seed::orders(&client, &(0..payments)).await?;
-    seed::settle(&client).await
+    seed::settle(&client, &["pay.pay_orders", "orders.orders"]).await
 }
 
 impl Statements {
