@@ -181,9 +181,8 @@ impl Pipeline {
         .await?;
         until("settled queues", EMPTY_LIMIT, async || {
             let depths = machine.queue_depths(&self.name).await?;
-            let right = |queue: &str, depth: u64| match queue.ends_with(".pay.success.queue") {
-                true => waiting.contains(&depth),
-                false => depth == 0,
+            let right = |queue: &str, depth: u64| {
+                if queue.ends_with(".pay.success.queue") { waiting.contains(&depth) } else { depth == 0 }
             };
             let wrong: Vec<_> = depths.iter().filter(|(queue, depth)| !right(queue, **depth)).collect();
             Ok(if wrong.is_empty() { Ok(()) } else { Err(format!("{wrong:?} instead of {waiting:?}")) })
