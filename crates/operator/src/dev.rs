@@ -1,5 +1,7 @@
 //! `payrelay dev`: the whole pipeline in one process, to develop and to try against.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Args;
 use devstack::{Stack, StackOptions};
@@ -16,6 +18,8 @@ use crate::{
 
 /// The merchant that is made to be tried.
 const MERCHANT: &str = "dev-merchant";
+/// How long the services may take to be ready before their addresses are told all the same.
+const READY_LIMIT: Duration = Duration::from_secs(15);
 
 /// What to run on, and how fast to retry.
 #[derive(Debug, Args)]
@@ -50,8 +54,7 @@ struct Servers {
 /// Runs until a signal comes or a service fails.
 pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
     service::telemetry::init_from_env("warn,lapin=off").map_err(|error| Failure::Usage(error.to_string()))?;
-    let shutdown =
-        Shutdown::on_signals(std::time::Duration::from_secs(10)).context("cannot watch for signals")?;
+    let shutdown = Shutdown::on_signals(Duration::from_secs(10)).context("cannot watch for signals")?;
     let servers = Servers::start(options.database_url.is_none(), options.amqp_url.is_none()).await?;
     let management_url = servers.rabbitmq.then(|| servers.stack().rabbitmq().management_url());
     let settings = Settings {
@@ -74,6 +77,8 @@ pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
         ack: None,
     };
     let merchant = merchant::add(&pipeline.admin()?, &merchant).await?;
+    // Who reads the addresses may ask the doctor at once.
+    shutdown.soft.run_until_cancelled(pipeline.ready(READY_LIMIT)).await.transpose()?;
     let addresses = addresses(&pipeline, &settings, &merchant, &servers.pids());
     if json {
         output::json(&addresses)?;

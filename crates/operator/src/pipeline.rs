@@ -1,18 +1,24 @@
 //! All services in this process, configured by the same variables as their own binaries.
 
-use std::{collections::BTreeMap, env, fs, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use channels::ChannelSet;
 use events::ChannelAccount;
+use serde_json::Value;
 use service::{Loader, Shutdown};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use webhooks::Secret;
 
 use crate::{admin::Admin, failure::Failure};
 
 /// How long the services may take to drain.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+const READY_INTERVAL: Duration = Duration::from_millis(50);
 /// The channel account that is always there to play with.
 const STANDARD_ACCOUNT: &str = "standard_dev";
 
@@ -82,6 +88,17 @@ impl Pipeline {
         pipeline.services.spawn(order_service.run(shutdown.clone()));
         pipeline.services.spawn(notifier.run(shutdown));
         Ok(pipeline)
+    }
+
+    /// Waits until every service can do its work, but no longer than `limit`: a broker of somebody's own may be away.
+    pub(crate) async fn ready(&self, limit: Duration) -> anyhow::Result<()> {
+        let (admin, deadline) = (self.admin()?, Instant::now() + limit);
+        for service in [&admin.ingress, &admin.order_service, &admin.notifier] {
+            while service.get::<Value>("/readyz", &[]).await.is_err() && Instant::now() < deadline {
+                sleep(READY_INTERVAL).await;
+            }
+        }
+        Ok(())
     }
 
     /// A client of the services' admin HTTP.
