@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties};
 
 use crate::Topology;
 
@@ -18,8 +20,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For declaring a whole topology, with new quorum queues electing their leaders.
 pub(crate) const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The broker's word for a thing that is not there.
+pub(crate) const NOT_FOUND: u16 = 404;
+/// The broker's word for an exclusive queue of somebody else's.
+const RESOURCE_LOCKED: u16 = 405;
 /// The broker's word for a thing that exists and is another than the one declared.
 pub(crate) const PRECONDITION_FAILED: u16 = 406;
+/// The exclusive queue that whoever makes new queues holds meanwhile. It goes with its connection at the latest.
+const TURN: &str = "payrelay.declaring";
+/// How often somebody who waits for the turn asks again.
+const TURN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why the broker could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,12 +128,17 @@ impl Broker {
     }
 }
 
-/// Declares `topology` on a channel of its own, for a refusal closes the channel.
+/// Declares `topology` on channels of its own, for a refusal closes the channel.
 pub(crate) async fn declare_on(connection: &Connection, topology: &Topology) -> Result<(), Error> {
     let declare = async {
-        let channel = connection.create_channel().await?;
-        topology.declare(&channel).await?;
-        Ok(channel.close(200, "OK".into()).await?)
+        if all_there(connection, topology).await? {
+            return declare(connection, topology).await;
+        }
+        let turn = take_turn(connection).await?;
+        let declared = declare(connection, topology).await;
+        turn.queue_delete(TURN.into(), QueueDeleteOptions::default()).await?;
+        turn.close(200, "OK".into()).await?;
+        declared
     };
     let declared = within("declare the topology", DECLARE_TIMEOUT, declare).await.flatten();
     declared.map_err(|error| match error {
@@ -134,6 +149,41 @@ pub(crate) async fn declare_on(connection: &Connection, topology: &Topology) -> 
         }
         other => other,
     })
+}
+
+async fn declare(connection: &Connection, topology: &Topology) -> Result<(), Error> {
+    let channel = connection.create_channel().await?;
+    topology.declare(&channel).await?;
+    Ok(channel.close(200, "OK".into()).await?)
+}
+
+/// Whether declaring makes no queue.
+async fn all_there(connection: &Connection, topology: &Topology) -> Result<bool, Error> {
+    let channel = connection.create_channel().await?;
+    for queue in topology.queues() {
+        match queue.declare(&channel, true).await {
+            Err(error) if error.reply_code() == Some(NOT_FOUND) => return Ok(false),
+            looked => looked?,
+        }
+    }
+    channel.close(200, "OK".into()).await?;
+    Ok(true)
+}
+
+/// Waits until nobody else makes queues. Two who declare one new quorum queue at the same moment may leave it without
+/// a leader for ever, seen on RabbitMQ 3.10: publishes to it are never confirmed, and nobody can consume it.
+async fn take_turn(connection: &Connection) -> Result<Channel, Error> {
+    let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    loop {
+        let channel = connection.create_channel().await?;
+        match channel.queue_declare(TURN.into(), options, FieldTable::default()).await {
+            Ok(_) => return Ok(channel),
+            Err(error) if reply_code(&error) == Some(RESOURCE_LOCKED) => {
+                tokio::time::sleep(TURN_INTERVAL).await
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn reply_code(error: &lapin::Error) -> Option<u16> {

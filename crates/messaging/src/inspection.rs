@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use lapin::{Channel, Connection};
 
-use crate::connection::PRECONDITION_FAILED;
+use crate::connection::{NOT_FOUND, PRECONDITION_FAILED};
 use crate::{Broker, Error, Finding, Topology, connection};
 
-const NOT_FOUND: u16 = 404;
 /// For the look at the start of a service: a broker that is slower is looked at as one that is away.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 

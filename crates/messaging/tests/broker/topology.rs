@@ -1,10 +1,10 @@
 //! The topology as declared, and as generated for a broker that is set up before.
 
 use devstack::testing::Vhost;
-use messaging::{Broker, ConsumerQueue, RetryDelays, Topology, definitions};
+use messaging::{Broker, ConsumerQueue, Outcome, RetryDelays, Topology, definitions};
 use serde_json::Value;
 
-use crate::support::Fixture;
+use crate::support::{Fixture, message};
 
 #[tokio::test]
 async fn declaring_twice_changes_nothing_and_other_arguments_are_refused() {
@@ -23,6 +23,31 @@ async fn declaring_twice_changes_nothing_and_other_arguments_are_refused() {
         )
         .await;
     assert!(plain.unwrap_err().to_string().contains("PRECONDITION"), "a queue of other arguments is refused");
+}
+
+/// Quorum queues may stay without a leader when several make the same one at the same moment.
+#[tokio::test]
+async fn many_may_declare_at_once_on_an_empty_broker() {
+    let fixture = Fixture::new().await;
+    let topology = Topology::payrelay(&fixture.retry);
+    let declarations = (0..8).map(|_| fixture.broker.declare(&topology));
+    for declared in futures_util::future::join_all(declarations).await {
+        declared.unwrap();
+    }
+
+    assert_eq!(fixture.broker.inspect(&topology).await.unwrap(), [], "everything is there");
+    for queue in &topology.queues {
+        let message = message("", &queue.queue, "to be confirmed by a leader");
+        let outcomes = fixture.publisher.publish(vec![message]).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Confirmed], "{}", queue.queue);
+    }
+    let connection = fixture.broker.connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let passive = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
+    let turn = channel
+        .queue_declare("payrelay.declaring".into(), passive, lapin::types::FieldTable::default())
+        .await;
+    assert!(turn.unwrap_err().to_string().contains("NOT_FOUND"), "nobody holds the turn any more");
 }
 
 #[tokio::test]
