@@ -5,8 +5,9 @@
 //! 1. A [`receive::Receiver`] takes a batch from `merchant.pay.success.queue`. In one transaction each event that no
 //!    other event has told yet becomes a notification (its event key is unique, and kept for ever), and every event
 //!    id is logged with its outcome. Only then the batch is acknowledged.
-//! 2. The commit wakes the [`dispatch::Dispatcher`]. It claims due notifications under a lease of 30 s, from every
-//!    merchant a few, so that a slow one slows nobody else, and never one whose pay order has a lower version pending.
+//! 2. It takes a lease of 30 s with each notification that it has a place for, and after the commit starts its
+//!    [`dispatch::Deliveries`]. The [`dispatch::Dispatcher`] claims what else is due, from every merchant a few, so that a
+//!    slow one slows nobody else, and never one whose pay order has a lower version pending.
 //! 3. The [`dispatch::Sender`] checks the target ([`ssrf`]), signs the body afresh and POSTs it.
 //! 4. The attempt and what follows from it are recorded in one statement, fenced by the token of the lease: delivered,
 //!    due again after the next delay of the [`Ladder`], or parked with a reason. A worker that froze and lost

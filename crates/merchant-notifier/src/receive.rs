@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use events::codec::{self, Incoming};
-use events::{EventKey, EventType, MerchantId, PayEvent};
+use events::{EventId, EventKey, EventType, MerchantId, PayEvent};
 use messaging::{Delivery, Handler, HandlerError, Parked, Verdict, header};
 use metrics::counter;
 use service::TraceParent;
@@ -13,7 +14,9 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::store::intake::{self, Handled, NewNotification};
+use crate::dispatch::{Deliveries, Place};
+use crate::store::intake::{self, Destination, Handled, NewNotification};
+use crate::store::leases::{Claimed, LEASE};
 use crate::store::parked::{self, DeadLetter};
 use crate::text::printable;
 use crate::webhook;
@@ -27,6 +30,7 @@ const MAX_DETAIL_BYTES: usize = 2048;
 pub struct Receiver {
     database: Database,
     default_merchant: Option<MerchantId>,
+    deliveries: Deliveries,
     wake: Arc<Notify>,
 }
 
@@ -52,11 +56,34 @@ struct Event {
     upstream: bool,
 }
 
+/// What a batch has left in the database.
+#[derive(Debug)]
+struct Written {
+    /// The merchants that are known; events of others leave no trace.
+    known: HashMap<MerchantId, Destination>,
+    /// New notifications, with the end of the lease where one was taken.
+    made: HashMap<Uuid, Option<OffsetDateTime>>,
+}
+
+/// What notifications of a batch are leased with, so that they are sent as soon as they are committed.
+#[derive(Debug)]
+struct Leasing {
+    token: Uuid,
+    since: Instant,
+    /// By notification: there is no lease without a place for its attempt.
+    places: HashMap<Uuid, Place>,
+}
+
 impl Receiver {
-    /// A receiver that writes to `database` and notifies `wake` after each commit. Bare order numbers belong to
-    /// `default_merchant`.
-    pub fn new(database: Database, default_merchant: Option<MerchantId>, wake: Arc<Notify>) -> Self {
-        Self { database, default_merchant, wake }
+    /// A receiver that writes to `database`. After a commit it starts `deliveries` of what there is a place for, and notifies
+    /// `wake` of the rest. Bare order numbers belong to `default_merchant`.
+    pub fn new(
+        database: Database,
+        default_merchant: Option<MerchantId>,
+        deliveries: Deliveries,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self { database, default_merchant, deliveries, wake }
     }
 
     fn read(&self, delivery: &Delivery, now: OffsetDateTime) -> Reading {
@@ -87,10 +114,72 @@ impl Receiver {
         }
     }
 
-    /// Writes a batch down in one transaction, and says which of its merchants are known; events of others leave no trace.
-    async fn write(&self, events: &[&Event]) -> Result<HashSet<String>, Error> {
-        self.database.transaction(|tx| Box::pin(async move { write(&tx, events).await })).await
+    /// Writes a batch down in one transaction, then starts the deliveries of what it has made.
+    async fn write(&self, events: &[&Event]) -> Result<Written, Error> {
+        let mut leasing = self.leasing(events);
+        let leased = &leasing;
+        let written =
+            self.database.transaction(|tx| Box::pin(async move { write(&tx, events, leased).await })).await?;
+        fail::fail_point!("notifications::after_commit", |_| std::process::abort());
+        for event in events {
+            let Some(lease_until) = written.made.get(&event.notification_id) else { continue };
+            match (lease_until, leasing.places.remove(&event.notification_id)) {
+                (Some(lease_until), Some(place)) => {
+                    let lease = (leasing.token, leasing.since, *lease_until);
+                    if let Some(claimed) = claimed(event, &written.known, lease) {
+                        self.deliveries.start(claimed, Some(place));
+                    }
+                }
+                _ => self.wake.notify_one(),
+            }
+        }
+        Ok(written)
     }
+
+    /// Places for what may be new: of every pay order its lowest version, for higher ones wait for it.
+    fn leasing(&self, events: &[&Event]) -> Leasing {
+        let (token, since) = (Uuid::new_v4(), Instant::now());
+        let mut lowest: HashMap<_, &Event> = HashMap::new();
+        for event in events {
+            let first = lowest.entry((&event.key.merchant_id, &event.key.pay_order_no)).or_insert(event);
+            if event.snapshot.order.version < first.snapshot.order.version {
+                *first = event;
+            }
+        }
+        let place = |event: &&Event| {
+            Some((event.notification_id, self.deliveries.place_for_new(&event.key.merchant_id)?))
+        };
+        Leasing { token, since, places: lowest.values().filter_map(place).collect() }
+    }
+}
+
+/// What is to be sent of `event`, leased under (token, since, until).
+fn claimed(
+    event: &Event,
+    known: &HashMap<MerchantId, Destination>,
+    (lease_token, claimed_at, lease_until): (Uuid, Instant, OffsetDateTime),
+) -> Option<Claimed> {
+    let destination = known.get(&event.key.merchant_id)?;
+    let own_url = event.snapshot.order.notify_url.clone();
+    Some(Claimed {
+        notification_id: event.notification_id,
+        lease_token,
+        claimed_at,
+        lease_until,
+        merchant_id: event.key.merchant_id.clone(),
+        due_at: lease_until - LEASE,
+        order_no: event.key.order_no.clone(),
+        pay_order_no: event.key.pay_order_no.clone(),
+        own_url: own_url.is_some(),
+        url: own_url.or_else(|| destination.url.clone())?,
+        ack: destination.ack,
+        ladder: destination.ladder.clone(),
+        sealed_secret: destination.sealed_secret.clone(),
+        body: event.body.clone(),
+        traceparent: event.traceparent.clone(),
+        attempt: 1,
+        ladder_attempt: 1,
+    })
 }
 
 /// Read before it is kept, for nobody else has checked what a publisher wrote there.
@@ -103,11 +192,11 @@ fn is_upstream(delivery: &Delivery) -> bool {
     delivery.headers.get(header::SOURCE).is_none_or(|source| source != events::SOURCE)
 }
 
-async fn write(tx: &Transaction<'_>, events: &[&Event]) -> Result<HashSet<String>, Error> {
+async fn write(tx: &Transaction<'_>, events: &[&Event], leasing: &Leasing) -> Result<Written, Error> {
     let merchants: HashSet<&MerchantId> = events.iter().map(|event| &event.key.merchant_id).collect();
-    let known = intake::known_merchants(tx, &merchants.into_iter().collect::<Vec<_>>()).await?;
+    let known = intake::destinations(tx, &merchants.into_iter().collect::<Vec<_>>()).await?;
     let events: Vec<&Event> =
-        events.iter().copied().filter(|event| known.contains(event.key.merchant_id.as_str())).collect();
+        events.iter().copied().filter(|event| known.contains_key(&event.key.merchant_id)).collect();
     // The first of a key makes the notification; the others in the batch are its duplicates.
     let mut firsts: HashMap<&EventKey, &Event> = HashMap::new();
     for event in &events {
@@ -121,20 +210,30 @@ async fn write(tx: &Transaction<'_>, events: &[&Event]) -> Result<HashSet<String
             event: &event.snapshot,
             body: &event.body,
             traceparent: event.traceparent.as_deref(),
+            lease: leasing.places.contains_key(&event.notification_id),
         })
         .collect();
-    let inserted = intake::insert_notifications(tx, &new).await?;
+    let made = intake::insert_notifications(tx, &new, leasing.token).await?;
+    let repeated = firsts.values().filter(|event| !made.contains_key(&event.notification_id));
+    let repeated: Vec<(EventId, &EventKey)> =
+        repeated.map(|event| (event.snapshot.event_id, &event.key)).collect();
+    let telling = intake::telling(tx, &repeated).await?;
     let handled: Vec<Handled<'_>> = events
         .iter()
-        .map(|event| Handled {
-            event: &event.snapshot,
-            applied: inserted.contains(&event.notification_id),
-            upstream: event.upstream,
+        .map(|event| {
+            let first = firsts.get(&event.key).unwrap_or(event);
+            let made_of_it = made.contains_key(&first.notification_id).then_some(first.notification_id);
+            Handled {
+                event: &event.snapshot,
+                notification_id: made_of_it.or_else(|| telling.get(&first.snapshot.event_id).copied()),
+                applied: made.contains_key(&event.notification_id),
+                upstream: event.upstream,
+            }
         })
         .collect();
     intake::insert_handled(tx, &handled).await?;
     fail::fail_point!("notifications::before_commit", |_| std::process::abort());
-    Ok(known)
+    Ok(Written { known, made })
 }
 
 impl Handler for Receiver {
@@ -149,14 +248,10 @@ impl Handler for Receiver {
             })
             .collect();
         let known = if events.is_empty() {
-            HashSet::new()
+            HashMap::new()
         } else {
-            self.write(&events).await.map_err(|error| handler_error(&error))?
+            self.write(&events).await.map_err(|error| handler_error(&error))?.known
         };
-        if !known.is_empty() {
-            fail::fail_point!("notifications::after_commit", |_| std::process::abort());
-            self.wake.notify_one();
-        }
         Ok(readings.into_iter().map(|reading| verdict(reading, &known)).collect())
     }
 
@@ -197,14 +292,14 @@ fn handler_error(error: &Error) -> HandlerError {
     }
 }
 
-fn verdict(reading: Reading, known: &HashSet<String>) -> Verdict {
+fn verdict(reading: Reading, known: &HashMap<MerchantId, Destination>) -> Verdict {
     match reading {
         Reading::Skipped => {
             counter!("payrelay_notifier_skipped_total").increment(1);
             Verdict::Done
         }
         Reading::Refused { reason, detail } => Verdict::DeadLetter { reason: reason.to_owned(), detail },
-        Reading::Event(event) if known.contains(event.key.merchant_id.as_str()) => Verdict::Done,
+        Reading::Event(event) if known.contains_key(&event.key.merchant_id) => Verdict::Done,
         Reading::Event(event) => Verdict::DeadLetter {
             reason: UNKNOWN_MERCHANT.to_owned(),
             detail: format!("merchant {} has no endpoint; add it and replay", event.key.merchant_id),

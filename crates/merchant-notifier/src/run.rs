@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
-use crate::dispatch::{Dispatcher, Limits, Sender};
+use crate::dispatch::{Deliveries, Dispatcher, Limits, Sender};
 use crate::receive::Receiver;
 use crate::secrets::Vault;
 use crate::ssrf::TargetPolicy;
@@ -111,7 +111,8 @@ impl Service {
             })
             .merge(checkup::router(self.database.clone(), &self.config)),
         };
-        let dispatcher = self.dispatcher()?;
+        let deliveries = self.deliveries()?;
+        let dispatcher = Dispatcher::new(self.database.clone(), deliveries.clone(), Arc::clone(&self.wake));
         // The admin listener goes on to answer while the others drain.
         let drained = CancellationToken::new();
         let admin = http::serve(self.admin, service::admin::router(options), drained.clone());
@@ -119,7 +120,8 @@ impl Service {
         let mut work = JoinSet::new();
         for consumer in consumers {
             let default_merchant = self.config.default_merchant.clone();
-            let receiver = Receiver::new(self.database.clone(), default_merchant, Arc::clone(&self.wake));
+            let (deliveries, wake) = (deliveries.clone(), Arc::clone(&self.wake));
+            let receiver = Receiver::new(self.database.clone(), default_merchant, deliveries, wake);
             let cancel = cancel.clone();
             work.spawn(async move { consumer.run(receiver, cancel).await });
         }
@@ -134,6 +136,8 @@ impl Service {
 
         let worked = async {
             let worked = finish(work).await;
+            // What the consumers started while the dispatcher ended.
+            deliveries.finish().await;
             drained.cancel();
             worked
         };
@@ -147,11 +151,11 @@ impl Service {
         queues().into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
     }
 
-    fn dispatcher(&self) -> anyhow::Result<Dispatcher> {
+    fn deliveries(&self) -> anyhow::Result<Deliveries> {
         let config = &self.config;
         let sender = Sender::new(Arc::clone(&self.policy), self.vault.clone(), config.ladder.clone())?;
         let limits = Limits { workers: config.workers, per_endpoint: config.workers_per_endpoint };
-        Ok(Dispatcher::new(self.database.clone(), sender, limits, Arc::clone(&self.wake)))
+        Ok(Deliveries::new(self.database.clone(), sender, limits, Arc::clone(&self.wake)))
     }
 
     /// Ready when the database answers and every consumer is subscribed.

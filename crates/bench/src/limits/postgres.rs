@@ -41,7 +41,6 @@ struct Statements {
     order_handled: Statement,
     notifications: Statement,
     notify_handled: Statement,
-    claim: Statement,
     deliver: Statement,
     attempts: Statement,
 }
@@ -108,7 +107,6 @@ impl Statements {
             order_handled: prepare(rows::ORDER_HANDLED).await?,
             notifications: prepare(rows::NOTIFICATIONS).await?,
             notify_handled: prepare(rows::NOTIFY_HANDLED).await?,
-            claim: prepare(rows::CLAIM).await?,
             deliver: prepare(rows::DELIVER).await?,
             attempts: prepare(rows::ATTEMPTS).await?,
         })
@@ -142,7 +140,6 @@ impl Statements {
         )?;
         tx.commit().await?;
 
-        client.execute(&self.claim, &rows.ids()).await?;
         let tx = client.transaction().await?;
         try_join!(write(&tx, &self.deliver, rows.ids()), write(&tx, &self.attempts, rows.ids()))?;
         tx.commit().await?;

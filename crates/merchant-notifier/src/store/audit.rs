@@ -11,23 +11,25 @@ use super::{parsed, query};
 /// What one statement sums up at most, so that none runs into its timeout.
 const PIECE: Duration = Duration::HOUR;
 
-/// `LIMIT 1` makes each handled event one look into the index of notifications, of which there are all that ever were. An event
-/// whose notification is gone is not held here, whatever the log says. A dead letter that was replayed and then handled counts
-/// as handled only.
+/// `LIMIT 1` makes each handled event one look into the index of notifications, of which there are all that ever were. A
+/// repetition is told of by what another event of its key has made, and stands where that does until the merchant has it. An
+/// event whose notification is gone is not held here, whatever the log says. A dead letter that was replayed and then handled
+/// counts as handled only.
 macro_rules! events {
     ($type:literal) => {
         concat!(
             "SELECT h.occurred_at, h.event_id, h.event_type, h.upstream, h.merchant_id, h.order_no, n.pay_order_no,
-                CASE WHEN h.outcome = 'duplicate' THEN 'duplicate' WHEN n.status = 'DELIVERED' THEN 'notified'
-                     WHEN n.status = 'PARKED' THEN 'parked' ELSE 'pending' END AS stage,
+                CASE WHEN n.status = 'PENDING' THEN 'pending' WHEN n.status = 'PARKED' THEN 'parked'
+                     WHEN h.outcome = 'duplicate' THEN 'duplicate' ELSE 'notified' END AS stage,
                 n.reason, NULL AS detail, NULL AS queue, n.attempts,
                 CASE WHEN n.status = 'PENDING' THEN n.next_attempt_at END AS next_attempt_at
             FROM notify.handled h
             LEFT JOIN LATERAL (
                 SELECT pay_order_no, status, reason, attempts, next_attempt_at FROM notify.notifications n
-                WHERE n.event_id = h.event_id LIMIT 1
+                WHERE n.notification_id = h.notification_id LIMIT 1
             ) n ON true
-            WHERE h.occurred_at >= $1 AND h.occurred_at < $2 AND (h.outcome = 'duplicate' OR n.status IS NOT NULL) ",
+            WHERE h.occurred_at >= $1 AND h.occurred_at < $2
+              AND (n.status IS NOT NULL OR h.outcome = 'duplicate' AND h.notification_id IS NULL) ",
             $type,
             " UNION ALL
             (SELECT DISTINCT ON (h.occurred_at, h.event_id) h.occurred_at, h.event_id, h.event_type, h.upstream,

@@ -91,8 +91,10 @@ impl Claimed {
 }
 
 /// Each merchant gives its longest due ones, at most its share; the merchants take turns. A version waits for lower ones:
-/// the scalar subquery, unlike `NOT EXISTS`, stays one index probe per candidate however much a merchant has waiting. Only
-/// what is taken is locked, for a lock writes the row.
+/// the scalar subquery is one look at the event keys of its order. Only what is taken is locked, for a lock writes the row.
+///
+/// The texts joined with nothing keep plans from the index of the queue where a row is looked up by its key: a plan made
+/// while the queue was short would go on searching all of it when it is long.
 ///
 /// Of a merchant with an open breaker nothing is looked at until a probe is due, and then one is taken: the breaker's row is
 /// locked, looked at again, and moved to the end of the probe's lease, so that no other replica probes meanwhile, nor for
@@ -113,10 +115,10 @@ candidates AS MATERIALIZED (
           AND n.next_attempt_at > coalesce(room.after, '-infinity')
           AND (n.lease_until IS NULL OR n.lease_until < now())
           AND coalesce(n.url, e.url) IS NOT NULL
-          AND n.version <= (
-            SELECT min(lowest.version) FROM notify.notifications lowest
-            WHERE lowest.pay_order_no = n.pay_order_no AND lowest.merchant_id = n.merchant_id
-              AND lowest.status = 'PENDING')
+          AND (SELECT true FROM notify.notifications lower
+               WHERE lower.order_no = n.order_no AND lower.merchant_id || '' = n.merchant_id
+                 AND lower.pay_order_no = n.pay_order_no AND lower.version < n.version
+                 AND lower.status || '' = 'PENDING' LIMIT 1) IS NULL
         ORDER BY n.next_attempt_at
         LIMIT least(coalesce(room.share, $3),
             CASE WHEN breaker.probe_at > now() THEN 0 WHEN breaker.probe_at <= now() THEN 1 END)
@@ -130,10 +132,10 @@ candidates AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), locked AS (
     SELECT n.notification_id FROM notify.notifications n
-    WHERE n.notification_id IN (
-        SELECT notification_id FROM candidates WHERE NOT probe OR merchant_id IN (SELECT merchant_id FROM probing))
+    WHERE n.notification_id = ANY (ARRAY(
+        SELECT notification_id FROM candidates WHERE NOT probe OR merchant_id IN (SELECT merchant_id FROM probing)))
       -- Once more, on the row as it is now: another replica may just have recorded a failure.
-      AND n.status = 'PENDING' AND n.next_attempt_at <= now()
+      AND n.status || '' = 'PENDING' AND n.next_attempt_at <= now()
       AND (n.lease_until IS NULL OR n.lease_until < now())
     FOR UPDATE SKIP LOCKED
 ), taken AS (

@@ -167,7 +167,8 @@ pub struct PastAttempt {
 }
 
 const ATTEMPTS: &str = "
-SELECT * FROM notify.attempts WHERE notification_id = $1 ORDER BY started_at, attempt LIMIT 1000";
+SELECT attempt, started_at, duration_ms, http_status, error_kind, error_detail, response_excerpt
+FROM notify.attempts WHERE notification_id = $1 ORDER BY started_at, attempt LIMIT 1000";
 
 /// The attempts at one notification within the retention, in the order of time; at most 1000.
 pub async fn attempts(client: &impl GenericClient, notification_id: Uuid) -> Result<Vec<PastAttempt>, Error> {

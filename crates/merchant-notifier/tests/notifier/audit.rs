@@ -12,8 +12,8 @@ use crate::support::TestDatabase;
 const FILL: &str = "
     CREATE TEMPORARY TABLE happened AS
     SELECT n, now() - n * interval '3 s' AS occurred_at, gen_random_uuid() AS event_id FROM generate_series(1, 86400) n;
-    INSERT INTO notify.handled (occurred_at, event_id, event_type, merchant_id, order_no, outcome, upstream)
-    SELECT occurred_at, event_id, 'pay.success', 'm1', 'O-' || n, 'applied', false FROM happened WHERE n % 1000 <> 0;
+    INSERT INTO notify.handled (occurred_at, event_id, event_type, merchant_id, order_no, outcome, upstream, notification_id)
+    SELECT occurred_at, event_id, 'pay.success', 'm1', 'O-' || n, 'applied', false, event_id FROM happened WHERE n % 1000 <> 0;
     INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq, version,
         occurred_at, body, status)
     SELECT event_id, event_id, 'm1', 'O-' || n, 'P' || n, 'pay.success', 0, 2, occurred_at, '',

@@ -7,6 +7,7 @@ mod audit;
 mod batches;
 mod breaker_dispatch;
 mod breakers;
+mod leases;
 mod merchant;
 mod retention;
 mod retries;

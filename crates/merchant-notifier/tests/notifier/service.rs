@@ -20,14 +20,14 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const DEAD_LETTERS: &str = "merchant.pay.success.queue.dlq";
 
 /// A database, a vhost with the topology in it, and a publisher.
-struct Servers {
-    db: TestDatabase,
+pub(crate) struct Servers {
+    pub(crate) db: TestDatabase,
     vhost: devstack::testing::Vhost,
     publisher: Publisher,
 }
 
 impl Servers {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         service::tls::install();
         let db = TestDatabase::create().await;
         let vhost = tokio::task::spawn_blocking(devstack::testing::Vhost::create).await.unwrap();
@@ -55,16 +55,21 @@ impl Servers {
         config
     }
 
-    async fn replica(&self) -> Replica {
+    pub(crate) async fn replica(&self) -> Replica {
         let service = Service::start(self.config(MASTER_KEY)).await.unwrap();
         let admin = format!("http://{}", service.admin_addr);
         let shutdown = Shutdown::new();
         Replica { admin, task: tokio::spawn(service.run(shutdown.clone())), shutdown }
     }
 
-    async fn publish(&self, messages: Vec<Message>) {
+    pub(crate) async fn publish(&self, messages: Vec<Message>) {
         let outcomes = self.publisher.publish(messages).await.unwrap();
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Confirmed)), "{outcomes:?}");
+    }
+
+    pub(crate) async fn handled(&self, count: i64) {
+        let statement = "SELECT count(*) FROM notify.handled";
+        eventually(statement, async || (self.db.value::<i64>(statement).await == count).then_some(())).await;
     }
 
     async fn notifications(&self, status: &str, count: i64) {
@@ -74,14 +79,14 @@ impl Servers {
 }
 
 /// A running service.
-struct Replica {
+pub(crate) struct Replica {
     admin: String,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Replica {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.begin(std::time::Duration::from_secs(20));
         self.task.await.unwrap().unwrap();
     }
@@ -93,7 +98,7 @@ impl Replica {
     }
 
     /// Adds a merchant and tells it its secret.
-    async fn connect(&self, merchant_id: &str, merchant: &Merchant) {
+    pub(crate) async fn connect(&self, merchant_id: &str, merchant: &Merchant) {
         let endpoint = self.put(merchant_id, json!({ "url": merchant.url })).await;
         let secret: webhooks::Secret = endpoint["secret"].as_str().unwrap().parse().unwrap();
         merchant.trust(secret.verifying_key());
@@ -104,7 +109,7 @@ impl Replica {
     }
 }
 
-fn message(event: &PayEvent) -> Message {
+pub(crate) fn message(event: &PayEvent) -> Message {
     Message {
         exchange: EXCHANGE.to_owned(),
         routing_key: event.event_type.to_string(),

@@ -59,6 +59,12 @@ impl TestDatabase {
 
     /// Makes notifications of events as the consumers do, and says which are new.
     pub(crate) async fn notify(&self, events: &[PayEvent]) -> Vec<bool> {
+        self.make(events, None).await.iter().map(Option::is_some).collect()
+    }
+
+    /// Makes notifications of events, leased under a token if there is one; says of each whether it is new, and whether it
+    /// is leased.
+    pub(crate) async fn make(&self, events: &[PayEvent], lease_token: Option<Uuid>) -> Vec<Option<bool>> {
         let keys: Vec<_> = events.iter().map(PayEvent::key).collect();
         let bodies: Vec<_> = events.iter().map(body).collect();
         let new: Vec<_> = events
@@ -70,20 +76,29 @@ impl TestDatabase {
                 event,
                 body,
                 traceparent: None,
+                lease: lease_token.is_some(),
             })
             .collect();
         let new = &new;
+        let token = lease_token.unwrap_or_default();
         let write = self.database.transaction(|tx| {
             Box::pin(async move {
-                let inserted = intake::insert_notifications(&tx, new).await?;
-                let applied: Vec<bool> = new.iter().map(|n| inserted.contains(&n.notification_id)).collect();
-                let handled: Vec<_> = events
+                let made = intake::insert_notifications(&tx, new, token).await?;
+                let handled: Vec<_> = new
                     .iter()
-                    .zip(&applied)
-                    .map(|(event, applied)| Handled { event, applied: *applied, upstream: false })
+                    .map(|new| Handled {
+                        event: new.event,
+                        notification_id: made
+                            .contains_key(&new.notification_id)
+                            .then_some(new.notification_id),
+                        applied: made.contains_key(&new.notification_id),
+                        upstream: false,
+                    })
                     .collect();
                 intake::insert_handled(&tx, &handled).await?;
-                Ok::<_, storage::Error>(applied)
+                Ok::<_, storage::Error>(
+                    new.iter().map(|n| made.get(&n.notification_id).map(Option::is_some)).collect(),
+                )
             })
         });
         write.await.unwrap()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use merchant_notifier::dispatch::{Dispatcher, Limits, Sender};
+use merchant_notifier::dispatch::{Deliveries, Dispatcher, Limits, Sender};
 use merchant_notifier::secrets::Vault;
 use merchant_notifier::ssrf::TargetPolicy;
 use merchant_notifier::store::endpoints;
@@ -42,7 +42,9 @@ impl Replica {
     }
 
     fn with(db: &TestDatabase, sender: Sender) -> Self {
-        let dispatcher = Dispatcher::new(db.database.clone(), sender, LIMITS, Arc::new(Notify::new()));
+        let wake = Arc::new(Notify::new());
+        let deliveries = Deliveries::new(db.database.clone(), sender, LIMITS, Arc::clone(&wake));
+        let dispatcher = Dispatcher::new(db.database.clone(), deliveries, wake);
         let cancel = CancellationToken::new();
         let stopped = cancel.clone();
         Self { cancel, task: tokio::spawn(async move { dispatcher.run(&stopped).await }) }

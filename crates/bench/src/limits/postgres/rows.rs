@@ -52,19 +52,16 @@ pub(super) const ORDER_HANDLED: &str = "
 
 pub(super) const NOTIFICATIONS: &str = "
     INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq,
-        version, occurred_at, body, traceparent, status)
-    SELECT id, event_id, merchant, order_no, number, 'pay.success', 0, 2, now(), body, $7, 'PENDING'
+        version, occurred_at, body, traceparent, status, lease_token, lease_until)
+    SELECT id, event_id, merchant, order_no, number, 'pay.success', 0, 2, now(), body, $7, 'PENDING', id,
+        now() + interval '30 s'
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[])
         AS n (id, event_id, merchant, order_no, number, body)";
 
 pub(super) const NOTIFY_HANDLED: &str = "
-    INSERT INTO notify.handled (occurred_at, event_id, event_type, merchant_id, order_no, outcome, upstream)
-    SELECT now(), id, 'pay.success', merchant, order_no, 'applied', $5::text IS NULL
+    INSERT INTO notify.handled (occurred_at, event_id, event_type, merchant_id, order_no, outcome, upstream, notification_id)
+    SELECT now(), id, 'pay.success', merchant, order_no, 'applied', $5::text IS NULL, id
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS n (id, merchant, order_no, number)";
-
-pub(super) const CLAIM: &str = "
-    UPDATE notify.notifications SET lease_token = gen_random_uuid(), lease_until = now() + interval '30 s'
-    WHERE notification_id = ANY($1)";
 
 pub(super) const DELIVER: &str = "
     UPDATE notify.notifications
