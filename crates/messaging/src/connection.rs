@@ -179,7 +179,7 @@ async fn take_turn(connection: &Connection) -> Result<Channel, Error> {
         match channel.queue_declare(TURN.into(), options, FieldTable::default()).await {
             Ok(_) => return Ok(channel),
             Err(error) if reply_code(&error) == Some(RESOURCE_LOCKED) => {
-                tokio::time::sleep(TURN_INTERVAL).await
+                tokio::time::sleep(TURN_INTERVAL).await;
             }
             Err(error) => return Err(error.into()),
         }
