@@ -12,8 +12,8 @@ mod delivery;
 mod session;
 mod settle;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -142,18 +142,14 @@ impl Consumer {
     /// handler is ready again after an outage. Then takes nothing more, finishes what is in hand, and returns; what was
     /// not taken goes back to the queue.
     pub async fn run(self, handler: impl Handler, cancel: CancellationToken) {
-        // Stopped by the drop of its last handle, for what is in hand at the end may still have to be published.
-        let publisher = Publisher::spawn(
-            self.broker.named(&format!("{} copies", self.queue.queue)),
-            CancellationToken::new(),
-        );
+        let copies = Copies::new(self.broker.named(&format!("{} copies", self.queue.queue)));
         let mut backoff = Backoff::default();
         loop {
             if !until_ready(&handler, &mut backoff, &cancel).await {
                 break;
             }
             let started = Instant::now();
-            let end = Session::run(&self, &publisher, &handler, &cancel).await;
+            let end = Session::run(&self, &copies, &handler, &cancel).await;
             self.status.set(false);
             match end {
                 Ok(End::Cancelled) => break,
@@ -180,6 +176,24 @@ impl Consumer {
 
     fn prefetch(&self) -> u16 {
         self.batch.saturating_mul(PREFETCHED_BATCHES)
+    }
+}
+
+/// The publisher of copies. It connects when the first copy is to be made, for in good times there is none, and every
+/// connection costs the client 8 MB and the broker its share.
+struct Copies {
+    broker: Broker,
+    publisher: OnceLock<Publisher>,
+}
+
+impl Copies {
+    fn new(broker: Broker) -> Self {
+        Self { broker, publisher: OnceLock::new() }
+    }
+
+    /// Stopped by the drop of its last handle, for what is in hand at the end may still have to be published.
+    fn publisher(&self) -> &Publisher {
+        self.publisher.get_or_init(|| Publisher::spawn(self.broker.clone(), CancellationToken::new()))
     }
 }
 

@@ -8,9 +8,9 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
 
-use super::{Consumer, Delivery, Handler};
+use super::{Consumer, Copies, Delivery, Handler};
 use crate::reconnect::Backoff;
-use crate::{ConsumerQueue, Outcome, PublishError, Publisher, Topology, connection};
+use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
 
 /// For one request on a connection that stands.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// One connection with one channel and, on it, one subscription at a time.
 pub(super) struct Session<'a, H> {
     pub(super) consumer: &'a Consumer,
-    pub(super) publisher: &'a Publisher,
+    pub(super) copies: &'a Copies,
     pub(super) handler: &'a H,
     cancel: &'a CancellationToken,
     channel: Channel,
@@ -76,7 +76,7 @@ impl<'a, H: Handler> Session<'a, H> {
     /// Connects, declares, and consumes until something ends it.
     pub(super) async fn run(
         consumer: &'a Consumer,
-        publisher: &'a Publisher,
+        copies: &'a Copies,
         handler: &'a H,
         cancel: &'a CancellationToken,
     ) -> Result<End, Interruption> {
@@ -85,7 +85,7 @@ impl<'a, H: Handler> Session<'a, H> {
             return Ok(End::Cancelled);
         };
         let connection = connection?;
-        let end = Self::consume(&connection, consumer, (publisher, handler, cancel)).await;
+        let end = Self::consume(&connection, consumer, (copies, handler, cancel)).await;
         consumer.status.set(false);
         connection::close(&connection).await;
         match end {
@@ -97,12 +97,14 @@ impl<'a, H: Handler> Session<'a, H> {
     async fn consume(
         connection: &Connection,
         consumer: &'a Consumer,
-        (publisher, handler, cancel): (&'a Publisher, &'a H, &'a CancellationToken),
+        (copies, handler, cancel): (&'a Copies, &'a H, &'a CancellationToken),
     ) -> Result<End, Interruption> {
         let topology = Topology { queues: vec![consumer.queue.clone()], retry: consumer.retry.clone() };
-        connection::declare_on(connection, &topology).await?;
+        let declaring = cancel.run_until_cancelled(connection::declare_on(connection, &topology));
+        let Some(declared) = declaring.await else { return Ok(End::Cancelled) };
+        declared?;
         let channel = within("open a channel", connection.create_channel()).await?;
-        let session = Self { consumer, publisher, handler, cancel, channel };
+        let session = Self { consumer, copies, handler, cancel, channel };
         let mut prefetch = 1;
         loop {
             let (stream, tag) = session.subscribe(prefetch).await?;

@@ -140,7 +140,7 @@ impl<H: Handler> Session<'_, H> {
         if copies.is_empty() {
             return Ok(());
         }
-        let outcomes = match self.publisher.publish(copies).await {
+        let outcomes = match self.copies.publisher().publish(copies).await {
             Ok(outcomes) => outcomes,
             Err(error @ PublishError::Invalid(_)) => return Err(error.into()),
             Err(error) => return Err(Interruption::Outage(format!("copies are not published: {error}"))),
