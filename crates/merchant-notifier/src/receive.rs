@@ -1,7 +1,6 @@
 //! Taking events from the queues: every event becomes one notification, whatever comes twice.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 use events::codec::{self, Incoming};
@@ -11,7 +10,6 @@ use metrics::counter;
 use service::TraceParent;
 use storage::{Database, Error, Transaction};
 use time::OffsetDateTime;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::dispatch::{Deliveries, Place};
@@ -24,6 +22,8 @@ use crate::webhook;
 const INVALID: &str = "invalid";
 const UNKNOWN_MERCHANT: &str = "unknown_merchant";
 const MAX_DETAIL_BYTES: usize = 2048;
+/// The version of a pay order at its first event: the change that follows its making.
+const FIRST_VERSION: i64 = 2;
 
 /// The handler of all four queues.
 #[derive(Debug, Clone)]
@@ -31,7 +31,6 @@ pub struct Receiver {
     database: Database,
     default_merchant: Option<MerchantId>,
     deliveries: Deliveries,
-    wake: Arc<Notify>,
 }
 
 /// A delivery, read.
@@ -75,15 +74,10 @@ struct Leasing {
 }
 
 impl Receiver {
-    /// A receiver that writes to `database`. After a commit it starts `deliveries` of what there is a place for, and notifies
-    /// `wake` of the rest. Bare order numbers belong to `default_merchant`.
-    pub fn new(
-        database: Database,
-        default_merchant: Option<MerchantId>,
-        deliveries: Deliveries,
-        wake: Arc<Notify>,
-    ) -> Self {
-        Self { database, default_merchant, deliveries, wake }
+    /// A receiver that writes to `database`, and after each commit starts `deliveries` of what there is a place for. Bare order
+    /// numbers belong to `default_merchant`.
+    pub fn new(database: Database, default_merchant: Option<MerchantId>, deliveries: Deliveries) -> Self {
+        Self { database, default_merchant, deliveries }
     }
 
     fn read(&self, delivery: &Delivery, now: OffsetDateTime) -> Reading {
@@ -130,26 +124,25 @@ impl Receiver {
                         self.deliveries.start(claimed, Some(place));
                     }
                 }
-                _ => self.wake.notify_one(),
+                _ => self.deliveries.left_behind(&event.key.merchant_id),
             }
         }
         Ok(written)
     }
 
-    /// Places for what may be new: of every pay order its lowest version, for higher ones wait for it.
+    /// Places for what may be new and is the first that there can be of its pay order. What may have to wait for a lower
+    /// version is left to a claim, which sees what other consumers have committed meanwhile.
     fn leasing(&self, events: &[&Event]) -> Leasing {
         let (token, since) = (Uuid::new_v4(), Instant::now());
-        let mut lowest: HashMap<_, &Event> = HashMap::new();
-        for event in events {
-            let first = lowest.entry((&event.key.merchant_id, &event.key.pay_order_no)).or_insert(event);
-            if event.snapshot.order.version < first.snapshot.order.version {
-                *first = event;
-            }
-        }
+        let mut seen = HashSet::new();
+        let firsts = events.iter().filter(|event| {
+            event.snapshot.order.version <= FIRST_VERSION
+                && seen.insert((&event.key.merchant_id, &event.key.pay_order_no))
+        });
         let place = |event: &&Event| {
             Some((event.notification_id, self.deliveries.place_for_new(&event.key.merchant_id)?))
         };
-        Leasing { token, since, places: lowest.values().filter_map(place).collect() }
+        Leasing { token, since, places: firsts.filter_map(place).collect() }
     }
 }
 

@@ -120,8 +120,7 @@ impl Service {
         let mut work = JoinSet::new();
         for consumer in consumers {
             let default_merchant = self.config.default_merchant.clone();
-            let (deliveries, wake) = (deliveries.clone(), Arc::clone(&self.wake));
-            let receiver = Receiver::new(self.database.clone(), default_merchant, deliveries, wake);
+            let receiver = Receiver::new(self.database.clone(), default_merchant, deliveries.clone());
             let cancel = cancel.clone();
             work.spawn(async move { consumer.run(receiver, cancel).await });
         }

@@ -69,9 +69,17 @@ impl Bulkheads {
         Some(Place { _of_merchant: of_merchant, _of_workers: of_workers })
     }
 
+    /// Notes that something of the merchant waits in the database.
+    pub(super) fn falls_behind(&self, merchant_id: &MerchantId) {
+        self.of(&mut self.lock(), merchant_id).behind = true;
+    }
+
     /// Gives out no more places.
     pub(super) fn close(&self) {
         self.workers.close();
+        for bulkhead in self.lock().values() {
+            bulkhead.places.close();
+        }
     }
 
     pub(super) fn in_flight(&self) -> u32 {

@@ -57,6 +57,12 @@ impl Deliveries {
         self.0.tasks.spawn(async move { inner.deliver(claimed, place).await });
     }
 
+    /// Has what was committed without a lease claimed, before anything newer of its merchant.
+    pub fn left_behind(&self, merchant_id: &MerchantId) {
+        self.0.bulkheads.falls_behind(merchant_id);
+        self.0.wake.notify_one();
+    }
+
     /// Starts nothing that has no place yet, and waits for what is in flight.
     pub async fn finish(&self) {
         self.0.bulkheads.close();

@@ -25,7 +25,9 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn spawn(database: Database) -> Self {
         let writer = database.clone();
-        let delivered = Batcher::spawn(&BatcherOptions::new("attempts"), move |ended: Vec<Ended>| {
+        // One writer: nobody waits for the answer, so the batches may be as large as they become.
+        let options = BatcherOptions { writers: 1, ..BatcherOptions::new("attempts") };
+        let delivered = Batcher::spawn(&options, move |ended: Vec<Ended>| {
             let database = writer.clone();
             async move {
                 let written =

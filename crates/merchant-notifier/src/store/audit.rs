@@ -13,8 +13,8 @@ const PIECE: Duration = Duration::HOUR;
 
 /// `LIMIT 1` makes each handled event one look into the index of notifications, of which there are all that ever were. A
 /// repetition is told of by what another event of its key has made, and stands where that does until the merchant has it. An
-/// event whose notification is gone is not held here, whatever the log says. A dead letter that was replayed and then handled
-/// counts as handled only.
+/// event whose notification is gone is not held here, whatever the log says. What an older release logged names no
+/// notification: its own is found by the order. A dead letter that was replayed and then handled counts as handled only.
 macro_rules! events {
     ($type:literal) => {
         concat!(
@@ -26,7 +26,10 @@ macro_rules! events {
             FROM notify.handled h
             LEFT JOIN LATERAL (
                 SELECT pay_order_no, status, reason, attempts, next_attempt_at FROM notify.notifications n
-                WHERE n.notification_id = h.notification_id LIMIT 1
+                WHERE n.notification_id = coalesce(h.notification_id, (
+                    SELECT own.notification_id FROM notify.notifications own
+                    WHERE own.order_no = h.order_no AND own.merchant_id = h.merchant_id AND own.event_id = h.event_id LIMIT 1))
+                LIMIT 1
             ) n ON true
             WHERE h.occurred_at >= $1 AND h.occurred_at < $2
               AND (n.status IS NOT NULL OR h.outcome = 'duplicate' AND h.notification_id IS NULL) ",
