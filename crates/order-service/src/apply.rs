@@ -25,10 +25,14 @@ pub async fn apply(
     let Folded { outcomes, changed } = fold::fold(&states, messages);
 
     let changes: Vec<_> = changed.iter().collect();
-    applying::update(tx, &changes).await?;
-    applying::insert_sub_orders(tx, &first_splits(&orders, &changed)).await?;
-    applying::insert_notes(tx, &new_notes(&orders, &changed)).await?;
-    handled::insert(tx, log(messages, origins, &outcomes)).await?;
+    let (splits, notes) = (first_splits(&orders, &changed), new_notes(&orders, &changed));
+    // Polled together, the statements travel together.
+    tokio::try_join!(
+        applying::update(tx, &changes),
+        applying::insert_sub_orders(tx, &splits),
+        applying::insert_notes(tx, &notes),
+        handled::insert(tx, log(messages, origins, &outcomes)),
+    )?;
     fail::fail_point!("orders::before_commit", |_| std::process::abort());
     Ok(outcomes)
 }
