@@ -228,14 +228,19 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask
 
 /// Takes `count` messages from a queue and acknowledges them.
 pub(crate) async fn take(amqp_url: &str, queue: &str, count: usize) -> Vec<BasicGetMessage> {
-    let connection = Broker::new(amqp_url, "test").unwrap().connect().await.unwrap();
+    let broker = Broker::new(amqp_url, "test").unwrap();
     let mut messages = Vec::new();
     while messages.len() < count {
         let what = format!("message {} of {queue}", messages.len());
         let message = eventually(&what, || async {
-            // Of its own: asking a queue that is still to be declared closes the channel.
-            let channel = connection.create_channel().await.unwrap();
-            channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.ok().flatten()
+            // Of its own: asking a queue that is still to be declared closes the channel, and one that is just being made may
+            // cost the connection.
+            let connection = broker.connect().await.ok()?;
+            let channel = connection.create_channel().await.ok()?;
+            let message =
+                channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.ok().flatten();
+            messaging::close(&connection).await;
+            message
         });
         messages.push(message.await);
     }

@@ -67,39 +67,49 @@ pub struct Filter {
     pub until: Option<OffsetDateTime>,
 }
 
-/// The condition of a [`Filter`] on `notify.notifications n`; takes the parameters 1 to 7 of [`Bound`].
-pub(super) const MATCHING: &str = "
-    ($1::uuid IS NULL OR n.notification_id = $1) AND ($2::text IS NULL OR n.merchant_id = $2)
-    AND ($3::text IS NULL OR n.status = $3) AND ($4::text IS NULL OR n.reason = $4)
-    AND ($5::text IS NULL OR n.order_no = $5)
-    AND ($6::uuid IS NULL OR n.notification_id >= $6) AND ($7::uuid IS NULL OR n.notification_id < $7)";
-
-/// The parameters of [`MATCHING`]. Ids begin with the time, so a period is a range of the primary key.
-pub(super) struct Bound<'a> {
-    filter: &'a Filter,
-    merchant_id: Option<&'a str>,
-    order_no: Option<&'a str>,
-    first: Option<Uuid>,
-    end: Option<Uuid>,
+/// The condition of a [`Filter`] on `notify.notifications n`. It names only what the filter asks for, and statuses as
+/// literals, so that plans can use the partial indexes. Ids begin with the time: a period is a range of the primary key.
+pub(super) struct Matching {
+    conditions: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
-impl<'a> Bound<'a> {
-    pub(super) fn new(filter: &'a Filter) -> Self {
-        Self {
-            filter,
-            merchant_id: filter.merchant_id.as_ref().map(MerchantId::as_str),
-            order_no: filter.order_no.as_ref().map(OrderNo::as_str),
-            first: filter.since.map(lowest_id),
-            end: filter.until.map(lowest_id),
+impl Matching {
+    pub(super) fn new(filter: &Filter) -> Self {
+        let mut matching = Self { conditions: vec!["true".to_owned()], values: Vec::new() };
+        for (column, word) in [("status", filter.status), ("reason", filter.reason)] {
+            if let Some(word) = word {
+                matching.conditions.push(format!("n.{column} = '{word}'"));
+            }
+        }
+        matching.and("notification_id =", filter.notification_id);
+        matching.and("merchant_id =", filter.merchant_id.as_ref().map(ToString::to_string));
+        matching.and("order_no =", filter.order_no.as_ref().map(ToString::to_string));
+        matching.and("notification_id >=", filter.since.map(lowest_id));
+        matching.and("notification_id <", filter.until.map(lowest_id));
+        matching
+    }
+
+    fn and<T: ToSql + Sync + Send + 'static>(&mut self, comparison: &str, value: Option<T>) {
+        if let Some(value) = value {
+            let parameter = self.parameter(value);
+            self.conditions.push(format!("n.{comparison} {parameter}"));
         }
     }
 
-    /// They, and `more` after them.
-    pub(super) fn and<'b>(&'b self, more: &[&'b (dyn ToSql + Sync)]) -> Vec<&'b (dyn ToSql + Sync)> {
-        let Self { filter, merchant_id, order_no, first, end } = self;
-        let own: [&(dyn ToSql + Sync); 7] =
-            [&filter.notification_id, merchant_id, &filter.status, &filter.reason, order_no, first, end];
-        [&own, more].concat()
+    /// The condition, which goes with all of [`Self::parameters`].
+    pub(super) fn condition(&self) -> String {
+        self.conditions.join(" AND ")
+    }
+
+    /// One more parameter; its name in the statement, as `$3`.
+    pub(super) fn parameter<T: ToSql + Sync + Send + 'static>(&mut self, value: T) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
     }
 }
 
@@ -110,20 +120,21 @@ fn lowest_id(time: OffsetDateTime) -> Uuid {
 }
 
 /// The newest notifications that pass the filter, at most `limit`.
-///
-/// The statement is planned each time: only with the parameters known can it use the partial indexes.
 pub async fn list(
     client: &impl GenericClient,
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<Notification>, Error> {
+    let mut matching = Matching::new(filter);
+    let limit = matching.parameter(limit);
     let statement = format!(
         "SELECT notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, version, status, reason,
             attempts, CASE WHEN status = 'PENDING' THEN next_attempt_at END AS next_attempt_at, created_at, retried_at,
             finished_at
-        FROM notify.notifications n WHERE {MATCHING} ORDER BY notification_id DESC LIMIT $8"
+        FROM notify.notifications n WHERE {} ORDER BY notification_id DESC LIMIT {limit}",
+        matching.condition()
     );
-    let rows = client.query(&statement, &Bound::new(filter).and(&[&limit])).await?;
+    let rows = client.query(&statement, &matching.parameters()).await?;
     rows.iter().map(notification).collect()
 }
 

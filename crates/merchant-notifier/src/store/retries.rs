@@ -4,7 +4,7 @@ use serde::Serialize;
 use storage::{Error, GenericClient};
 use time::OffsetDateTime;
 
-use super::notifications::{Bound, Filter, MATCHING};
+use super::notifications::{Filter, Matching};
 
 /// What a retry would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,13 +28,15 @@ const RETRYABLE: &str = "
 
 /// What [`retry`] would find.
 pub async fn preview(client: &impl GenericClient, filter: &Filter) -> Result<Preview, Error> {
+    let matching = Matching::new(filter);
     let statement = format!(
         "SELECT count(*) FILTER (WHERE hold IS NULL), min(n.created_at) FILTER (WHERE hold IS NULL), count(hold), now()
         FROM notify.notifications n JOIN notify.endpoints e ON e.merchant_id = n.merchant_id
         CROSS JOIN LATERAL notify.hold_reason(e, n.url) AS hold
-        WHERE {MATCHING} AND {RETRYABLE}"
+        WHERE {} AND {RETRYABLE}",
+        matching.condition()
     );
-    let row = client.query_one(&statement, &Bound::new(filter).and(&[])).await?;
+    let row = client.query_one(&statement, &matching.parameters()).await?;
     Ok(Preview {
         count: row.try_get(0)?,
         oldest: row.try_get(1)?,
@@ -54,19 +56,22 @@ pub async fn retry(
     as_of: Option<OffsetDateTime>,
     limit: i64,
 ) -> Result<u64, Error> {
+    let mut matching = Matching::new(filter);
+    let (as_of, limit) = (matching.parameter(as_of), matching.parameter(limit));
     let statement = format!(
         "WITH chosen AS (
             SELECT n.notification_id
             FROM notify.notifications n JOIN notify.endpoints e ON e.merchant_id = n.merchant_id
-            WHERE {MATCHING} AND {RETRYABLE} AND notify.hold_reason(e, n.url) IS NULL
-              AND (n.retried_at IS NULL OR n.retried_at < coalesce($8::timestamptz, now()))
-            ORDER BY n.notification_id LIMIT $9
+            WHERE {} AND {RETRYABLE} AND notify.hold_reason(e, n.url) IS NULL
+              AND (n.retried_at IS NULL OR n.retried_at < coalesce({as_of}::timestamptz, now()))
+            ORDER BY n.notification_id LIMIT {limit}
             FOR UPDATE OF n SKIP LOCKED
         )
         UPDATE notify.notifications n
         SET status = 'PENDING', reason = NULL, next_attempt_at = now(), finished_at = NULL, retried_at = now(),
             ladder_start = n.attempts
-        FROM chosen WHERE n.notification_id = chosen.notification_id"
+        FROM chosen WHERE n.notification_id = chosen.notification_id",
+        matching.condition()
     );
-    Ok(client.execute(&statement, &Bound::new(filter).and(&[&as_of, &limit])).await?)
+    Ok(client.execute(&statement, &matching.parameters()).await?)
 }
