@@ -14,6 +14,9 @@ use crate::{Error, ports};
 
 const NAME: &str = "PostgreSQL";
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// What nobody leaves as it comes who runs it with a load: memory, and room in the log between two checkpoints, after each of
+/// which every page is written out once more.
+const AS_IN_PRODUCTION: &str = "shared_buffers = 1GB\nmax_wal_size = 8GB\ncheckpoint_timeout = 15min\n";
 const MAX_CONNECTIONS: u32 = 300;
 
 /// A private `PostgreSQL` server, its only user `postgres` (no password, loopback only).
@@ -146,6 +149,7 @@ impl Postgres {
             initdb.uid(uid).gid(gid);
         }
         run(&mut initdb, "creating a PostgreSQL cluster (initdb)")?;
+        let sizes = if durable { AS_IN_PRODUCTION } else { "" };
         let durable = if durable { "on" } else { "off" };
         let settings = format!(
             "listen_addresses = '127.0.0.1'\n\
@@ -157,7 +161,8 @@ impl Postgres {
              # Shared memory in files of the cluster, so that nothing stays behind when it is removed.\n\
              dynamic_shared_memory_type = mmap\n\
              timezone = 'UTC'\n\
-             log_timezone = 'UTC'\n",
+             log_timezone = 'UTC'\n\
+             {sizes}",
             self.port
         );
         // The last setting of a name holds.

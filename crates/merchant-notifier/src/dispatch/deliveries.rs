@@ -127,21 +127,24 @@ impl Inner {
     }
 }
 
+/// Every attempt is in the database; what went well is not logged besides, for it is almost everything.
 fn log(claimed: &Claimed, attempt: &Attempt) {
-    let (kind, detail) = attempt.error.as_ref().map(|(kind, detail)| (*kind, detail.as_str())).unzip();
-    let trace_id = claimed.traceparent.as_deref().and_then(|trace| trace.get(3..35));
+    let Some((kind, detail)) = &attempt.error else {
+        tracing::debug!(notification_id = %claimed.notification_id, order_no = %claimed.order_no, "webhook acknowledged");
+        return;
+    };
     tracing::info!(
         order_no = %claimed.order_no,
         pay_order_no = %claimed.pay_order_no,
         merchant_id = %claimed.merchant_id,
         notification_id = %claimed.notification_id,
-        trace_id,
+        trace_id = claimed.traceparent.as_deref().and_then(|trace| trace.get(3..35)),
         attempt = claimed.attempt,
         http_status = attempt.http_status,
         duration_ms = attempt.duration.as_millis(),
         error = kind,
         detail,
         next = ?attempt.next,
-        "webhook attempt",
+        "webhook attempt failed",
     );
 }
