@@ -50,8 +50,11 @@ pub async fn maintain(
     let client = database.client().await?;
     // First, for who waits for his endpoint does not wait for a prune, nor for one that fails.
     let resumed = endpoints::settle(&client).await?;
+    let holding = breakers::holding(&client).await?;
     #[expect(clippy::cast_precision_loss, reason = "a count of merchants")]
-    gauge!("payrelay_breakers_open").set(breakers::count_open(&client).await? as f64);
+    gauge!("payrelay_breakers_open").set(holding.count as f64);
+    let open_for = holding.oldest.map_or(0.0, |since| (now - since).as_seconds_f64());
+    gauge!("payrelay_breaker_open_seconds").set(open_for);
     if let Some(days) = retention_days {
         retention::prune(&client, now - time::Duration::days(days.into())).await?;
     }

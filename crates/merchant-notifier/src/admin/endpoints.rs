@@ -80,10 +80,12 @@ pub(super) async fn put(
         Problem::internal()
     })?;
     let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    let before = endpoints::list(&client, Some(&merchant_id)).await.map_err(|error| problem(&error))?;
     let (endpoint, made) =
         endpoints::put(&client, &merchant_id, &change, &sealed).await.map_err(|error| problem(&error))?;
     // What the breaker knows is of the address that was, and who enables an endpoint wants it called.
-    if change.url.is_change() || change.enabled == Some(true) {
+    let moved = before.first().is_some_and(|before| before.url != endpoint.url);
+    if moved || change.enabled == Some(true) {
         breakers::forget(&client, &merchant_id).await.map_err(|error| problem(&error))?;
         admin.wake.notify_one();
     }

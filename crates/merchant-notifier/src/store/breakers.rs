@@ -58,15 +58,24 @@ pub async fn forget(client: &impl GenericClient, merchant_id: &MerchantId) -> Re
     Ok(execute(client, FORGET, &[&merchant_id.as_str()]).await? > 0)
 }
 
+/// The open breakers that hold something back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// How many there are.
+    pub count: i64,
+    /// Since when the first of them is open.
+    pub oldest: Option<OffsetDateTime>,
+}
+
 /// `LIMIT 1` makes it one look into the index for each breaker, where `EXISTS` may read all that is pending.
-const COUNT_OPEN: &str = "
-SELECT count(*) FROM notify.breakers b
+const HOLDING: &str = "
+SELECT count(*), min(b.opened_at) FROM notify.breakers b
 WHERE b.opened_at IS NOT NULL
   AND (SELECT true FROM notify.notifications n
        WHERE n.merchant_id = b.merchant_id AND n.status = 'PENDING' LIMIT 1)";
 
-/// How many breakers are open and hold something back.
-pub async fn count_open(client: &impl GenericClient) -> Result<i64, Error> {
-    let rows = query(client, COUNT_OPEN, &[]).await?;
-    rows.first().map_or(Ok(0), |row| Ok(row.try_get(0)?))
+/// Which breakers are open and hold something back.
+pub async fn holding(client: &impl GenericClient) -> Result<Holding, Error> {
+    let row = client.query_one(&client.prepare_cached(HOLDING).await?, &[]).await?;
+    Ok(Holding { count: row.try_get(0)?, oldest: row.try_get(1)? })
 }

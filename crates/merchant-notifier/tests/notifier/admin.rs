@@ -95,6 +95,7 @@ async fn a_breaker_is_shown_and_closes_for_an_endpoint_that_is_changed_or_enable
     let closed = json!({ "open": false, "failures": 0, "opened_at": null, "probe_at": null });
     for (change, closes) in [
         (json!({ "ack": "any_2xx" }), false),
+        (json!({ "url": "https://merchant.example/n" }), false),
         (json!({ "enabled": false }), false),
         (json!({ "enabled": true }), true),
         (json!({ "url": "https://merchant.example/new" }), true),

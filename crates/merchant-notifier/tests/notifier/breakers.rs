@@ -292,7 +292,7 @@ async fn what_waits_behind_an_open_breaker_is_not_read() {
     let mut client = db.database.client().await.unwrap();
     let tx = client.transaction().await.unwrap();
     let before = counted(&tx, "notifications", READ).await;
-    assert_eq!(breakers::count_open(&tx).await.unwrap(), 1);
+    assert_eq!(breakers::holding(&tx).await.unwrap().count, 1);
     let read = counted(&tx, "notifications", READ).await - before;
     assert!(read <= 20, "{read} rows read to count breakers, while nothing is known of the table");
     tx.commit().await.unwrap();
@@ -326,9 +326,9 @@ async fn a_merchant_that_is_well_costs_no_write() {
 async fn only_breakers_that_hold_something_back_are_counted() {
     let db = open(1).await;
     let client = db.database.client().await.unwrap();
-    assert_eq!(breakers::count_open(&client).await.unwrap(), 1);
+    assert_eq!(breakers::holding(&client).await.unwrap().count, 1);
     db.execute("UPDATE notify.notifications SET status = 'PARKED', reason = 'gone'").await;
-    assert_eq!(breakers::count_open(&client).await.unwrap(), 0);
+    assert_eq!(breakers::holding(&client).await.unwrap().count, 0);
     assert!(breakers::forget(&client, &merchant("m1")).await.unwrap());
     assert!(!breakers::forget(&client, &merchant("m1")).await.unwrap());
 }
