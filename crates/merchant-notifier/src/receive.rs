@@ -108,8 +108,8 @@ impl Receiver {
         }
     }
 
-    /// Writes a batch down in one transaction, then starts the deliveries of what it has made.
-    async fn write(&self, events: &[&Event]) -> Result<Written, Error> {
+    /// Writes a batch down in one transaction, then starts the deliveries of what it has made; the merchants that are known.
+    async fn write(&self, events: &[&Event]) -> Result<HashMap<MerchantId, Destination>, Error> {
         let mut leasing = self.leasing(events);
         let leased = &leasing;
         let written =
@@ -127,7 +127,7 @@ impl Receiver {
                 _ => self.deliveries.left_behind(&event.key.merchant_id),
             }
         }
-        Ok(written)
+        Ok(written.known)
     }
 
     /// Places for what may be new and is the first that there can be of its pay order. What may have to wait for a lower
@@ -243,7 +243,7 @@ impl Handler for Receiver {
         let known = if events.is_empty() {
             HashMap::new()
         } else {
-            self.write(&events).await.map_err(|error| handler_error(&error))?.known
+            self.write(&events).await.map_err(|error| handler_error(&error))?
         };
         Ok(readings.into_iter().map(|reading| verdict(reading, &known)).collect())
     }

@@ -20,6 +20,8 @@ use storage::{Database, Error, GenericClient};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::Ladder;
+
 mod migrations {
     refinery::embed_migrations!("migrations");
 }
@@ -59,6 +61,12 @@ where
 {
     let text: &str = row.try_get(column)?;
     text.parse().map_err(|error: T::Err| Error::Unavailable(Box::new(error)))
+}
+
+/// An endpoint's own delays, if it has some.
+fn ladder(row: &Row) -> Result<Option<Ladder>, Error> {
+    let delays: Option<Vec<i64>> = row.try_get("ladder_ms")?;
+    Ok(delays.and_then(|delays| Ladder::from_millis(&delays).ok()))
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -25,7 +25,7 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn spawn(database: Database) -> Self {
         let writer = database.clone();
-        // One writer: nobody waits for the answer, so the batches may be as large as they become.
+        // One writer: only the places of these attempts wait for it, so the batches may be as large as they become.
         let options = BatcherOptions { writers: 1, ..BatcherOptions::new("attempts") };
         let delivered = Batcher::spawn(&options, move |ended: Vec<Ended>| {
             let database = writer.clone();

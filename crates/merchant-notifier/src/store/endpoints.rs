@@ -4,7 +4,7 @@ use events::MerchantId;
 use storage::{Error, GenericClient};
 use tokio_postgres::Row;
 
-use super::{execute, parsed, query};
+use super::{execute, ladder, parsed, query};
 use crate::{Ack, Endpoint, EndpointChange, Ladder};
 
 const PUT: &str = "
@@ -69,13 +69,12 @@ pub async fn any_secret(client: &impl GenericClient) -> Result<Option<(MerchantI
 }
 
 fn endpoint(row: &Row) -> Result<Endpoint, Error> {
-    let ladder_ms: Option<Vec<i64>> = row.try_get("ladder_ms")?;
     Ok(Endpoint {
         merchant_id: parsed(row, "merchant_id")?,
         url: row.try_get("url")?,
         enabled: row.try_get("enabled")?,
         ack: parsed(row, "ack")?,
-        ladder: ladder_ms.and_then(|delays| Ladder::from_millis(&delays).ok()),
+        ladder: ladder(row)?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
     })

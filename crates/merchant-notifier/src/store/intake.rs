@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::leases::LEASE;
-use super::{execute, millis, parsed, query};
+use super::leases::{LEASE, no_lower_version_pending};
+use super::{execute, ladder, millis, parsed, query};
 use crate::{Ack, Ladder};
 
 /// Where a merchant gets its webhooks, as an attempt needs it.
@@ -38,11 +38,10 @@ pub async fn destinations(
 }
 
 fn destination(row: &Row) -> Result<(MerchantId, Destination), Error> {
-    let ladder_ms: Option<Vec<i64>> = row.try_get("ladder_ms")?;
     let destination = Destination {
         url: row.try_get("url")?,
         ack: parsed(row, "ack")?,
-        ladder: ladder_ms.and_then(|delays| Ladder::from_millis(&delays).ok()),
+        ladder: ladder(row)?,
         sealed_secret: row.try_get("secret")?,
     };
     Ok((parsed(row, "merchant_id")?, destination))
@@ -67,7 +66,8 @@ pub struct NewNotification<'a> {
 
 /// A lease is taken under the conditions of a claim: nothing keeps the notification from being sent, no lower version of its
 /// pay order is pending, and the merchant's breaker is not open.
-const INSERT_NOTIFICATIONS: &str = "
+const INSERT_NOTIFICATIONS: &str = concat!(
+    "
 INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq,
     version, occurred_at, url, body, traceparent, status, reason, finished_at, lease_token, lease_until)
 SELECT n.notification_id, n.event_id, n.merchant_id, n.order_no, n.pay_order_no, n.event_type, n.seq, n.version,
@@ -84,14 +84,14 @@ CROSS JOIN LATERAL (
     SELECT n.lease AND hold IS NULL
         AND (SELECT true FROM notify.breakers b
              WHERE b.merchant_id = n.merchant_id AND b.opened_at IS NOT NULL LIMIT 1) IS NULL
-        AND (SELECT true FROM notify.notifications lower
-             WHERE lower.order_no = n.order_no AND lower.merchant_id || '' = n.merchant_id
-               AND lower.pay_order_no = n.pay_order_no AND lower.version < n.version
-               AND lower.status || '' = 'PENDING' LIMIT 1) IS NULL
+        AND ",
+    no_lower_version_pending!(),
+    "
 ) AS sending (leased)
 ORDER BY n.order_no, n.merchant_id, n.pay_order_no, n.event_type, n.seq
 ON CONFLICT ON CONSTRAINT notifications_event_key DO NOTHING
-RETURNING notification_id, lease_until";
+RETURNING notification_id, lease_until"
+);
 
 /// Makes the notifications whose event keys are new, leased under `lease_token` where that is asked for and possible. No two
 /// of `new` may share a key.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{execute, millis, parsed, query};
+use super::{execute, ladder, millis, parsed, query};
 use crate::{Ack, Ladder};
 
 /// How long a claim holds.
@@ -90,8 +90,19 @@ impl Claimed {
     }
 }
 
-/// Each merchant gives its longest due ones, at most its share; the merchants take turns. A version waits for lower ones:
-/// the scalar subquery is one look at the event keys of its order. Only what is taken is locked, for a lock writes the row.
+/// Whether no lower version of the pay order of `n` is pending: one look at the event keys of its order.
+macro_rules! no_lower_version_pending {
+    () => {
+        "(SELECT true FROM notify.notifications lower
+          WHERE lower.order_no = n.order_no AND lower.merchant_id || '' = n.merchant_id
+            AND lower.pay_order_no = n.pay_order_no AND lower.version < n.version
+            AND lower.status || '' = 'PENDING' LIMIT 1) IS NULL"
+    };
+}
+pub(super) use no_lower_version_pending;
+
+/// Each merchant gives its longest due ones, at most its share; the merchants take turns. A version waits for lower
+/// ones. Only what is taken is locked, for a lock writes the row.
 ///
 /// The texts joined with nothing keep plans from the index of the queue where a row is looked up by its key: a plan made
 /// while the queue was short would go on searching all of it when it is long.
@@ -99,7 +110,8 @@ impl Claimed {
 /// Of a merchant with an open breaker nothing is looked at until a probe is due, and then one is taken: the breaker's row is
 /// locked, looked at again, and moved to the end of the probe's lease, so that no other replica probes meanwhile, nor for
 /// longer if this one dies. A claim never waits for a lock, so it may take the breaker's before the notification's.
-const CLAIM: &str = "
+const CLAIM: &str = concat!(
+    "
 WITH room AS (SELECT * FROM unnest($1::text[], $2::bigint[], $7::timestamptz[]) AS room (merchant_id, share, after)),
 candidates AS MATERIALIZED (
     SELECT due.notification_id, e.merchant_id, e.secret, e.ack, e.ladder_ms, e.url AS endpoint_url,
@@ -115,10 +127,9 @@ candidates AS MATERIALIZED (
           AND n.next_attempt_at > coalesce(room.after, '-infinity')
           AND (n.lease_until IS NULL OR n.lease_until < now())
           AND coalesce(n.url, e.url) IS NOT NULL
-          AND (SELECT true FROM notify.notifications lower
-               WHERE lower.order_no = n.order_no AND lower.merchant_id || '' = n.merchant_id
-                 AND lower.pay_order_no = n.pay_order_no AND lower.version < n.version
-                 AND lower.status || '' = 'PENDING' LIMIT 1) IS NULL
+          AND ",
+    no_lower_version_pending!(),
+    "
         ORDER BY n.next_attempt_at
         LIMIT least(coalesce(room.share, $3),
             CASE WHEN breaker.probe_at > now() THEN 0 WHEN breaker.probe_at <= now() THEN 1 END)
@@ -150,7 +161,8 @@ candidates AS MATERIALIZED (
     UPDATE notify.breakers b SET probe_at = taken.lease_until
     FROM taken WHERE taken.probe AND b.merchant_id = taken.merchant_id
 )
-SELECT * FROM taken";
+SELECT * FROM taken"
+);
 
 /// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others.
 pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claimed>, Error> {
@@ -166,7 +178,6 @@ pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claim
 }
 
 fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed, Error> {
-    let ladder_ms: Option<Vec<i64>> = row.try_get("ladder_ms")?;
     let following = |made: i32| u32::try_from(made).unwrap_or_default() + 1;
     Ok(Claimed {
         notification_id: row.try_get("notification_id")?,
@@ -180,7 +191,7 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
         url: row.try_get("url")?,
         own_url: row.try_get("own_url")?,
         ack: parsed(row, "ack")?,
-        ladder: ladder_ms.and_then(|delays| Ladder::from_millis(&delays).ok()),
+        ladder: ladder(row)?,
         sealed_secret: row.try_get("secret")?,
         body: row.try_get("body")?,
         traceparent: row.try_get("traceparent")?,
