@@ -1,4 +1,4 @@
-//! The numbers and names by which merchants, orders, pay orders, channel accounts and events are known.
+//! The numbers and names by which merchants, orders, pay orders, users, channel accounts and events are known.
 
 use std::{fmt, str::FromStr};
 
@@ -91,6 +91,11 @@ identifier!(
     /// The number of one attempt to pay an order; unique over all merchants.
     PayOrderNo,
     "pay_order_no"
+);
+identifier!(
+    /// A merchant's own name of a user who pays from a balance; unique per merchant.
+    UserId,
+    "user_id"
 );
 identifier!(
     /// The name of a channel account in the channels file, or `balance`.

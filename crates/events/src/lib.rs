@@ -21,7 +21,7 @@ mod transition;
 
 pub use event::{EventKey, EventType, InvalidEvent, PayEvent, Purpose};
 pub use fact::{Fact, FactKind};
-pub use identifiers::{ChannelAccount, EventId, InvalidIdentifier, MerchantId, OrderNo, PayOrderNo};
+pub use identifiers::{ChannelAccount, EventId, InvalidIdentifier, MerchantId, OrderNo, PayOrderNo, UserId};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
 pub use pay_order::PayOrder;
 pub use status::{Status, UnknownStatus};
