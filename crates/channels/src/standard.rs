@@ -58,10 +58,10 @@ impl Standard {
             Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => {
                 Answer { status: 204, content_type: None, body: String::new() }
             }
-            Outcome::Refused(refusal @ Refusal::Unreadable { .. }) => {
-                problem(422, refusal.code(), &refusal.to_string())
+            Outcome::Refused(refusal) => {
+                let status = if refusal.is_authentic() { 422 } else { 401 };
+                problem(status, refusal.code(), &refusal.to_string())
             }
-            Outcome::Refused(refusal) => problem(401, refusal.code(), &refusal.to_string()),
             Outcome::Contradiction(reason) => problem(409, "contradiction", reason.as_str()),
             Outcome::UnknownPayOrder => {
                 problem(404, "unknown_pay_order", "there is no pay order of this number")
@@ -81,10 +81,10 @@ impl From<VerifyError> for Refusal {
         match error {
             VerifyError::TooOld { age_seconds } => Self::TooOld { age_seconds },
             VerifyError::TooNew { ahead_seconds } => Self::TooNew { ahead_seconds },
-            VerifyError::MissingHeader(_)
-            | VerifyError::MalformedHeader(_)
-            | VerifyError::NoUsableSignature
-            | VerifyError::BadSignature => Self::BadSignature { detail: error.to_string() },
+            VerifyError::MissingHeader(name) => Self::MissingHeader { name },
+            VerifyError::MalformedHeader(name) => Self::MalformedHeader { name },
+            VerifyError::NoUsableSignature => Self::NoUsableSignature,
+            VerifyError::BadSignature => Self::BadSignature { detail: error.to_string() },
         }
     }
 }

@@ -95,7 +95,7 @@ proptest! {
         pairs.extend([("webhook-id", "evt_1"), ("webhook-timestamp", "1767225600")]);
         pairs.push(("webhook-signature", &signature));
         let verdict = verify(&pairs, &body);
-        prop_assert!(matches!(verdict, Err(Refusal::BadSignature { .. })), "{:?}", verdict);
+        prop_assert!(verdict.as_ref().is_err_and(|refusal| !refusal.is_authentic()), "{:?}", verdict);
     }
 
     #[test]
