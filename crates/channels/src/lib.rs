@@ -48,8 +48,11 @@
 mod account;
 mod callback;
 mod config;
+mod rsa;
 pub mod standard;
+mod values;
 
 pub use account::Account;
 pub use callback::{Answer, Callback, ChannelFact, Outcome, Refusal, Request};
 pub use config::{ChannelSet, ConfigError, ConfigErrors};
+pub use rsa::{RsaKeyError, RsaSigningKey};
