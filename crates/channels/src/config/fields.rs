@@ -31,24 +31,66 @@ impl<'a> Fields<'a> {
     /// `{name}_files` lists of strings, for rotations. All that are given count; none at all is an error.
     pub(crate) fn keys<T: FromStr<Err: Display>>(&mut self, variants: [&'static str; 4]) -> Vec<T> {
         let [one, many, file, files] = variants;
-        if !variants.iter().any(|field| self.table.contains_key(*field)) {
+        if !self.has_any(&variants) {
             self.refuse(one, format!("missing; give {one}, {many}, {file} or {files}"));
         }
+        self.optional_keys(variants)
+    }
+
+    /// As [`Fields::keys`], where none at all is no error.
+    pub(crate) fn optional_keys<T: FromStr<Err: Display>>(
+        &mut self,
+        [one, many, file, files]: [&'static str; 4],
+    ) -> Vec<T> {
         let mut texts = self.strings(one, many);
         for (field, path) in self.strings(file, files) {
-            match (self.read_file)(Path::new(path.as_str())) {
-                Ok(text) => texts.push((field, Zeroizing::new(text))),
-                Err(error) => self.refuse(field, format!("cannot read {}: {error}", path.as_str())),
-            }
+            texts.extend(self.read(field, &path).map(|text| (field, text)));
         }
+        texts.into_iter().filter_map(|(field, text)| self.parse(field, &text)).collect()
+    }
+
+    /// Keys that have names: `by_value` is a table of names and keys, `by_file` one of names and paths.
+    pub(crate) fn named_keys<T: FromStr<Err: Display>>(
+        &mut self,
+        [by_value, by_file]: [&'static str; 2],
+    ) -> Vec<(String, T)> {
         let mut keys = Vec::new();
-        for (field, text) in texts {
-            match text.trim().parse::<T>() {
-                Ok(key) => keys.push(key),
-                Err(error) => self.refuse(field, error.to_string()),
-            }
+        for (name, text) in self.named_strings(by_value) {
+            keys.extend(self.parse(by_value, &text).map(|key| (name, key)));
+        }
+        for (name, path) in self.named_strings(by_file) {
+            let key = self.read(by_file, &path).and_then(|text| self.parse(by_file, &text));
+            keys.extend(key.map(|key| (name, key)));
         }
         keys
+    }
+
+    /// The texts in the field `one` and in the list `many`; none at all is an error.
+    pub(crate) fn texts(&mut self, one: &'static str, many: &'static str) -> Vec<String> {
+        if !self.has_any(&[one, many]) {
+            self.refuse(one, format!("missing; give {one} or {many}"));
+        }
+        let found = self.strings(one, many);
+        if found.iter().any(|(_, text)| text.is_empty()) {
+            self.refuse(one, "expected a text, got an empty one".to_owned());
+        }
+        found.into_iter().map(|(_, text)| text.as_str().to_owned()).collect()
+    }
+
+    /// The text in this field, which must be there. Empty after an error.
+    pub(crate) fn text(&mut self, field: &'static str) -> String {
+        match self.take(field) {
+            Some(Value::String(text)) if !text.is_empty() => return text,
+            None => self.refuse(field, "missing; expected a text".to_owned()),
+            Some(Value::String(_)) => self.refuse(field, "expected a text, got an empty one".to_owned()),
+            Some(other) => self.refuse(field, format!("expected a text, got {}", other.type_str())),
+        }
+        String::new()
+    }
+
+    /// Whether any of these fields is there and was not taken yet.
+    pub(crate) fn has_any(&self, fields: &[&str]) -> bool {
+        fields.iter().any(|field| self.table.contains_key(*field))
     }
 
     /// Takes a field as it is.
@@ -58,7 +100,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes an error of this account.
-    pub(super) fn refuse(&mut self, field: &str, message: String) {
+    pub(crate) fn refuse(&mut self, field: &str, message: String) {
         let account = Some(self.account.to_owned());
         self.errors.push(ConfigError { account, field: Some(field.to_owned()), message });
     }
@@ -75,6 +117,42 @@ impl<'a> Fields<'a> {
     /// The errors so far.
     pub(super) fn into_errors(self) -> Vec<ConfigError> {
         self.errors
+    }
+
+    /// The text of a file, or an error of the field that names it.
+    fn read(&mut self, field: &str, path: &str) -> Option<Zeroizing<String>> {
+        match (self.read_file)(Path::new(path)) {
+            Ok(text) => Some(Zeroizing::new(text)),
+            Err(error) => {
+                self.refuse(field, format!("cannot read {path}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// What a text in this field says, or an error of the field.
+    fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        match text.trim().parse() {
+            Ok(key) => Some(key),
+            Err(error) => {
+                self.refuse(field, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The names and strings in the table `field`.
+    fn named_strings(&mut self, field: &'static str) -> Vec<(String, Zeroizing<String>)> {
+        let entries = match self.take(field) {
+            None => return Vec::new(),
+            Some(Value::Table(entries)) => entries,
+            Some(_) => Table::new(),
+        };
+        if entries.is_empty() || !entries.values().all(Value::is_str) {
+            self.refuse(field, "expected a table of one or more names and strings".to_owned());
+        }
+        let text = |value| if let Value::String(text) = value { Some(Zeroizing::new(text)) } else { None };
+        entries.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
     }
 
     /// The string in the field `one` and the strings in the list `many`, each with the field that it came from.

@@ -1,15 +1,11 @@
 //! The JSON body of a `standard` callback.
 
-use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo, to_micros};
+use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo};
 use serde::Deserialize;
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 
+use crate::values::{not_negative, not_the_format, shorten, trade_no, unreadable, utc};
 use crate::{Callback, ChannelFact, Refusal};
-
-/// Longest detail of a refusal in characters: a parser's message quotes what it found, which may be long.
-const MAX_DETAIL_CHARS: usize = 300;
-/// Longest trade number in bytes.
-const MAX_TRADE_NO_BYTES: usize = 128;
 
 /// The known values of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +88,7 @@ pub(super) fn parse(account: &ChannelAccount, webhook_id: &str, body: &[u8]) -> 
         kind: fact_kind(kind, timestamp, &data)?,
         account: Some(account.clone()),
         amount: Some(Money::new(not_negative("amount_minor", data.amount_minor)?, data.currency)),
-        channel_trade_no: trade_no(data.channel_trade_no)?,
+        channel_trade_no: data.channel_trade_no.map(|text| trade_no("channel_trade_no", text)).transpose()?,
         accepted: false,
     };
     let moves_money = matches!(kind, Kind::PaymentSucceeded | Kind::RefundSucceeded);
@@ -121,46 +117,6 @@ fn fact_kind(kind: Kind, timestamp: OffsetDateTime, data: &Data) -> Result<FactK
     })
 }
 
-/// UTC and microseconds. Years that RFC 3339 or PostgreSQL could not give back are refused.
-fn utc(field: &str, time: OffsetDateTime) -> Result<OffsetDateTime, Refusal> {
-    time.checked_to_offset(UtcOffset::UTC)
-        .filter(|time| (1970..=9999).contains(&time.year()))
-        .map(to_micros)
-        .ok_or_else(|| unreadable(&format!("{field}: expected a year from 1970 to 9999")))
-}
-
-fn not_negative(field: &str, amount: i64) -> Result<i64, Refusal> {
-    if amount < 0 {
-        return Err(unreadable(&format!("{field}: expected 0 or more, got {amount}")));
-    }
-    Ok(amount)
-}
-
-fn trade_no(text: Option<String>) -> Result<Option<String>, Refusal> {
-    let valid = |text: &str| {
-        (1..=MAX_TRADE_NO_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    match text {
-        Some(text) if !valid(&text) => Err(unreadable(&format!(
-            "channel_trade_no: expected 1 to {MAX_TRADE_NO_BYTES} visible ASCII characters"
-        ))),
-        valid_or_none => Ok(valid_or_none),
-    }
-}
-
 fn missing(field: &str, kind: Kind) -> Refusal {
     unreadable(&format!("{field}: required with {}", kind.as_str()))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
-fn not_the_format(error: serde_json::Error) -> Refusal {
-    unreadable(&error.to_string())
-}
-
-fn unreadable(detail: &str) -> Refusal {
-    Refusal::Unreadable { detail: shorten(detail) }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(MAX_DETAIL_CHARS).collect()
 }

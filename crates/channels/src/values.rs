@@ -1,0 +1,59 @@
+//! Values that bodies of several channels hold, and the refusals of wrong ones.
+
+use events::to_micros;
+use time::{OffsetDateTime, UtcOffset};
+
+use crate::Refusal;
+
+/// Longest detail of a refusal in characters: a parser's message quotes what it found, which may be long.
+const MAX_DETAIL_CHARS: usize = 300;
+/// Longest trade number in bytes.
+const MAX_TRADE_NO_BYTES: usize = 128;
+/// Longest identity of a callback in bytes.
+const MAX_DEDUPE_ID_BYTES: usize = 255;
+
+/// UTC and microseconds. Years that RFC 3339 or PostgreSQL could not give back are refused.
+pub(crate) fn utc(field: &str, time: OffsetDateTime) -> Result<OffsetDateTime, Refusal> {
+    time.checked_to_offset(UtcOffset::UTC)
+        .filter(|time| (1970..=9999).contains(&time.year()))
+        .map(to_micros)
+        .ok_or_else(|| unreadable(&format!("{field}: expected a year from 1970 to 9999")))
+}
+
+pub(crate) fn not_negative(field: &str, amount: i64) -> Result<i64, Refusal> {
+    if amount < 0 {
+        return Err(unreadable(&format!("{field}: expected 0 or more, got {amount}")));
+    }
+    Ok(amount)
+}
+
+/// A number that the channel gave to a trade or a refund.
+pub(crate) fn trade_no(field: &str, text: String) -> Result<String, Refusal> {
+    visible(field, text, MAX_TRADE_NO_BYTES)
+}
+
+/// The channel's identity of a callback.
+pub(crate) fn dedupe_id(field: &str, text: String) -> Result<String, Refusal> {
+    visible(field, text, MAX_DEDUPE_ID_BYTES)
+}
+
+fn visible(field: &str, text: String, max_bytes: usize) -> Result<String, Refusal> {
+    if (1..=max_bytes).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text)
+    } else {
+        Err(unreadable(&format!("{field}: expected 1 to {max_bytes} visible ASCII characters")))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
+pub(crate) fn not_the_format(error: serde_json::Error) -> Refusal {
+    unreadable(&error.to_string())
+}
+
+pub(crate) fn unreadable(detail: &str) -> Refusal {
+    Refusal::Unreadable { detail: shorten(detail) }
+}
+
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().take(MAX_DETAIL_CHARS).collect()
+}
