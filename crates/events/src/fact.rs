@@ -20,7 +20,7 @@ pub struct Fact {
 }
 
 /// The kinds of facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FactKind {
     /// The pay order was handed to the channel.
     Submitted,
@@ -33,13 +33,30 @@ pub enum FactKind {
     Failed,
     /// The pay order was closed unpaid, by the channel, by the merchant, or by its expiry.
     Closed,
-    /// Money went back to the buyer.
+    /// Money went back to the buyer, by a channel that states all that went back.
     Refunded {
         /// All that was refunded so far, in minor units, this refund included.
         refunded_minor: i64,
         /// When, by the channel's clock.
         refunded_at: OffsetDateTime,
     },
+    /// Money went back to the buyer, by a channel that states each refund by itself. Whoever takes it to [`transition`](crate::transition)
+    /// does so once for each number.
+    PartRefunded {
+        /// The number of this refund, unique within its pay order.
+        refund_no: String,
+        /// What this refund alone gave back, in minor units.
+        amount_minor: i64,
+        /// When, by the channel's clock.
+        refunded_at: OffsetDateTime,
+    },
+}
+
+impl FactKind {
+    /// Whether the buyer's money moved, and with it the amount of the payment must be stated.
+    pub const fn moves_money(&self) -> bool {
+        matches!(self, Self::Succeeded { .. } | Self::Refunded { .. } | Self::PartRefunded { .. })
+    }
 }
 
 impl Fact {

@@ -99,15 +99,14 @@ impl FromStr for ContradictionReason {
 /// pay order as if it still waited for the buyer; whatever else speaks against it still does. The caller holds the lock on the
 /// row.
 pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
-    if let Some(reason) = mismatch(order, fact) {
-        return Verdict::Contradiction(reason);
+    let refunded_minor = match check(order, fact) {
+        Ok(refunded_minor) => refunded_minor,
+        Err(reason) => return Verdict::Contradiction(reason),
+    };
+    if fact.kind.moves_money() && order.status == Status::TradeClosed && !fact.accepted {
+        return Verdict::Contradiction(ContradictionReason::SuccessAfterClose);
     }
-    match fact.kind {
-        FactKind::Succeeded { .. } | FactKind::Refunded { .. }
-            if order.status == Status::TradeClosed && !fact.accepted =>
-        {
-            Verdict::Contradiction(ContradictionReason::SuccessAfterClose)
-        }
+    match &fact.kind {
         FactKind::Submitted => match order.status {
             Status::NotCommit => applied([step(order, |next| next.status = Status::WaitBuyerPay, None)]),
             _ => Verdict::Duplicate,
@@ -130,7 +129,7 @@ pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
             }
             _ => Verdict::Duplicate,
         },
-        FactKind::Refunded { refunded_minor, .. } => match order.status {
+        FactKind::Refunded { .. } | FactKind::PartRefunded { .. } => match order.status {
             _ if refunded_minor <= order.refunded_minor => Verdict::Duplicate,
             Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed | Status::TradeClosed => {
                 let paid = pay(order, fact);
@@ -144,30 +143,37 @@ pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
     }
 }
 
-/// The contradiction that holds whatever the status: the fact speaks of other money, or of another trade.
-fn mismatch(order: &PayOrder, fact: &Fact) -> Option<ContradictionReason> {
+/// All that is refunded once the fact holds, in minor units; or the contradiction that holds whatever the status: the fact
+/// speaks of other money, or of another trade.
+fn check(order: &PayOrder, fact: &Fact) -> Result<i64, ContradictionReason> {
     if fact.account.as_ref().is_some_and(|account| *account != order.channel) {
-        return Some(ContradictionReason::AccountMismatch);
+        return Err(ContradictionReason::AccountMismatch);
     }
-    let moves_money = matches!(fact.kind, FactKind::Succeeded { .. } | FactKind::Refunded { .. });
     match fact.amount {
         Some(amount) if amount.currency != order.amount.currency => {
-            return Some(ContradictionReason::CurrencyMismatch);
+            return Err(ContradictionReason::CurrencyMismatch);
         }
-        Some(amount) if amount != order.amount => return Some(ContradictionReason::AmountMismatch),
-        None if moves_money => return Some(ContradictionReason::AmountMismatch),
+        Some(amount) if amount != order.amount => return Err(ContradictionReason::AmountMismatch),
+        None if fact.kind.moves_money() => return Err(ContradictionReason::AmountMismatch),
         _ => {}
     }
-    if let FactKind::Refunded { refunded_minor, .. } = fact.kind
-        && refunded_minor > order.amount.amount_minor
-    {
-        return Some(ContradictionReason::RefundExceedsTotal);
-    }
+    let refunded_minor = match fact.kind {
+        FactKind::Refunded { refunded_minor, .. } => Some(refunded_minor),
+        FactKind::PartRefunded { amount_minor, .. } => order.refunded_minor.checked_add(amount_minor),
+        FactKind::Submitted | FactKind::Succeeded { .. } | FactKind::Failed | FactKind::Closed => {
+            Some(order.refunded_minor)
+        }
+    };
+    let within_total = refunded_minor.filter(|refunded_minor| *refunded_minor <= order.amount.amount_minor);
+    let refunded_minor = within_total.ok_or(ContradictionReason::RefundExceedsTotal)?;
     let other_trade = match (&order.channel_trade_no, &fact.channel_trade_no) {
         (Some(known), Some(stated)) => known != stated,
         _ => false,
     };
-    (moves_money && order.status.is_paid() && other_trade).then_some(ContradictionReason::SecondTrade)
+    if fact.kind.moves_money() && order.status.is_paid() && other_trade {
+        return Err(ContradictionReason::SecondTrade);
+    }
+    Ok(refunded_minor)
 }
 
 fn applied<const N: usize>(steps: [Step; N]) -> Verdict {
@@ -185,7 +191,9 @@ fn pay(order: &PayOrder, fact: &Fact) -> Step {
     let paid_at = match fact.kind {
         FactKind::Succeeded { paid_at } => Some(paid_at),
         // The refund tells that it was paid, not when: no later than it was refunded.
-        FactKind::Refunded { refunded_at, .. } => Some(refunded_at),
+        FactKind::Refunded { refunded_at, .. } | FactKind::PartRefunded { refunded_at, .. } => {
+            Some(refunded_at)
+        }
         FactKind::Submitted | FactKind::Failed | FactKind::Closed => None,
     };
     let pay = |next: &mut PayOrder| {

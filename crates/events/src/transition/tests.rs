@@ -56,6 +56,12 @@ fn refund_to(refunded_minor: i64) -> Fact {
     stated(FactKind::Refunded { refunded_minor, refunded_at: datetime!(2026-01-02 00:00 UTC) })
 }
 
+fn part(amount_minor: i64) -> Fact {
+    let refund_no = format!("R-{amount_minor}");
+    let refunded_at = datetime!(2026-01-02 00:00 UTC);
+    stated(FactKind::PartRefunded { refund_no, amount_minor, refunded_at })
+}
+
 /// What a verdict comes to: the statuses and events of its steps, `=` for a duplicate, `!` and the reason else.
 fn told(verdict: &Verdict) -> String {
     match verdict {
@@ -115,6 +121,18 @@ fn the_table_of_transitions() {
         (WaitBuyerPay, accepted(success()), paid),
         (TradeSuccess, accepted(success()), "="),
         (PartiallyRefunded, accepted(refund_to(299)), "="),
+        (TradeSuccess, part(300), "PARTIALLY_REFUNDED pay.refunded"),
+        (TradeSuccess, part(TOTAL), "TRADE_REFUNDED pay.refunded"),
+        (PartiallyRefunded, part(699), "PARTIALLY_REFUNDED pay.refunded"),
+        (PartiallyRefunded, part(700), "TRADE_REFUNDED pay.refunded"),
+        (PartiallyRefunded, part(701), "!refund_exceeds_total"),
+        (PartiallyRefunded, part(i64::MAX), "!refund_exceeds_total"),
+        (PartiallyRefunded, part(0), "="),
+        (PartiallyRefunded, part(-1), "="),
+        (TradeRefunded, part(1), "!refund_exceeds_total"),
+        (WaitBuyerPay, part(300), "TRADE_SUCCESS pay.success, PARTIALLY_REFUNDED pay.refunded"),
+        (TradeClosed, part(300), "!success_after_close"),
+        (TradeClosed, accepted(part(TOTAL)), "TRADE_SUCCESS pay.success, TRADE_REFUNDED pay.refunded"),
     ];
     for (status, fact, expected) in table {
         let got = told(&transition(&order(status), &fact));
@@ -125,7 +143,7 @@ fn the_table_of_transitions() {
 #[test]
 fn other_money_is_a_contradiction_whatever_the_status() {
     for status in Status::ALL {
-        for mut fact in [success(), accepted(success())] {
+        for mut fact in [success(), part(300), accepted(success())] {
             fact.amount = Some(cny(TOTAL - 1));
             assert_eq!(told(&transition(&order(status), &fact)), "!amount_mismatch");
             fact.amount = None;
@@ -141,7 +159,9 @@ fn other_money_is_a_contradiction_whatever_the_status() {
 #[test]
 fn a_second_trade_is_a_contradiction() {
     for status in [Status::TradeSuccess, Status::PartiallyRefunded, Status::TradeRefunded] {
-        for mut fact in [success(), refund_to(TOTAL), accepted(success()), accepted(refund_to(TOTAL))] {
+        for mut fact in
+            [success(), refund_to(TOTAL), part(0), accepted(success()), accepted(refund_to(TOTAL))]
+        {
             fact.channel_trade_no = Some("T2".to_owned());
             assert_eq!(told(&transition(&order(status), &fact)), "!second_trade");
         }
@@ -188,7 +208,9 @@ fn apply(order: &mut PayOrder, fact: &Fact) -> Verdict {
 
 proptest! {
     #[test]
-    fn versions_are_consecutive_and_money_never_goes_back(facts in prop::collection::vec(any_fact(), 0..30)) {
+    fn versions_are_consecutive_and_money_never_goes_back(
+        facts in prop::collection::vec(prop_oneof![5 => any_fact(), 2 => (-1..=TOTAL + 10).prop_map(part)], 0..30)
+    ) {
         let mut current = order(Status::NotCommit);
         for fact in &facts {
             let before = current.clone();
@@ -229,5 +251,17 @@ proptest! {
         }
         prop_assert_eq!(current.status, Status::TradeRefunded);
         prop_assert_eq!(current.refunded_minor, TOTAL);
+    }
+
+    #[test]
+    fn a_success_and_its_refunds_by_parts_add_up_in_any_order(
+        facts in Just(vec![success(), part(100), part(300), part(250), success()]).prop_shuffle()
+    ) {
+        let mut current = order(Status::WaitBuyerPay);
+        for fact in &facts {
+            apply(&mut current, fact);
+        }
+        prop_assert_eq!((current.status, current.refunded_minor), (Status::PartiallyRefunded, 650));
+        prop_assert_eq!(current.version, 5, "one for the success, one for each refund");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Contradiction {
     pub(crate) reason: ContradictionReason,
     /// What is known; `None` if there is no such pay order.
     pub(crate) ours: Option<PayOrder>,
-    /// What is stated: one fact of each kind, of refunds the largest.
+    /// What is stated: one fact of each kind, of cumulative refunds the largest, and every refund that was stated by itself.
     pub(crate) theirs: Fact,
     pub(crate) also: Vec<Fact>,
     /// How often, in this batch.
@@ -54,12 +54,23 @@ impl Contradiction {
 
     fn add(&mut self, fact: &Fact) {
         self.count += 1;
-        let same_kind = |known: &&mut Fact| discriminant(&known.kind) == discriminant(&fact.kind);
-        match once(&mut self.theirs).chain(&mut self.also).find(same_kind) {
+        let same = |known: &&mut Fact| same_statement(&known.kind, &fact.kind);
+        match once(&mut self.theirs).chain(&mut self.also).find(same) {
             Some(known) if refunded(fact) > refunded(known) => known.clone_from(fact),
             Some(_) => {}
             None => self.also.push(fact.clone()),
         }
+    }
+}
+
+/// Whether two facts state the same thing, or one of them more of it.
+fn same_statement(one: &FactKind, other: &FactKind) -> bool {
+    match (one, other) {
+        (
+            FactKind::PartRefunded { refund_no, amount_minor, .. },
+            FactKind::PartRefunded { refund_no: other_no, amount_minor: other_minor, .. },
+        ) => refund_no == other_no && amount_minor == other_minor,
+        _ => discriminant(one) == discriminant(other),
     }
 }
 

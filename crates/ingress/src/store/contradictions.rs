@@ -19,14 +19,14 @@ use self::stated::Stated;
 use super::Parsed;
 use crate::facts::Contradiction;
 
-/// All that the row states, by kind: rows of older versions hold only what was stated first.
+/// All that the row states: rows of older versions hold only what was stated first, which was no single refund.
 macro_rules! stated {
     () => {
-        "(jsonb_build_object(c.theirs ->> 'kind', c.theirs) || c.stated)"
+        "(CASE WHEN c.stated = '{}' THEN jsonb_build_object(c.theirs ->> 'kind', c.theirs) ELSE c.stated END)"
     };
 }
 
-/// Of each kind the latest is kept, of refunds the largest.
+/// Of each kind the latest is kept, of cumulative refunds the largest, and every refund that was stated by itself.
 const RECORD: &str = concat!(
     "INSERT INTO pay.contradictions AS c (pay_order_no, reason, channel_trade_no, account, merchant_id, order_no, ours,
         theirs, stated, count, first_seen_at, last_seen_at)
@@ -69,7 +69,7 @@ pub(crate) async fn record(
         new.iter().map(|new| new.ours.as_ref().map(|order| order.order_no.as_str())).collect();
     let ours: Vec<_> = new.iter().map(|new| new.ours.as_ref().map(order_json)).collect();
     let theirs: Vec<_> = new.iter().map(|new| Json(Stated::from(&new.theirs))).collect();
-    let stated: Vec<_> = new.iter().map(|new| Json(by_kind(new))).collect();
+    let stated: Vec<_> = new.iter().map(|new| Json(by_key(new))).collect();
     let counts: Vec<_> = new.iter().map(|new| new.count).collect();
     let statement = tx.prepare_cached(RECORD).await?;
     tx.execute(
@@ -83,12 +83,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-fn by_kind(new: &Contradiction) -> BTreeMap<&'static str, Stated> {
-    once(&new.theirs)
-        .chain(&new.also)
-        .map(Stated::from)
-        .map(|stated| (stated.kind.as_str(), stated))
-        .collect()
+fn by_key(new: &Contradiction) -> BTreeMap<String, Stated> {
+    once(&new.theirs).chain(&new.also).map(Stated::from).map(|stated| (stated.key(), stated)).collect()
 }
 
 fn order_json(order: &PayOrder) -> Value {

@@ -48,6 +48,10 @@ fn refunded(refunded_minor: i64) -> FactKind {
     FactKind::Refunded { refunded_minor, refunded_at: NOW }
 }
 
+fn part(refund_no: &str, amount_minor: i64) -> FactKind {
+    FactKind::PartRefunded { refund_no: refund_no.to_owned(), amount_minor, refunded_at: NOW }
+}
+
 #[test]
 fn success_and_refund_in_one_batch_give_two_events_and_one_row() {
     let folded = fold(known(&["P1"]), &[stated("P1", PAID, "T1"), stated("P1", refunded(TOTAL), "T1")], NOW);
@@ -102,7 +106,19 @@ fn a_contradiction_keeps_what_each_kind_states_and_of_refunds_the_largest() {
     let folded = fold(known(&["P1"]), &[&[closed], &jobs[..]].concat(), NOW);
     let [noted] = &*folded.contradictions else { panic!("{:?}", folded.contradictions) };
     assert_eq!((noted.reason, noted.count), (ContradictionReason::SuccessAfterClose, 5));
-    assert_eq!((noted.theirs.kind, noted.also.len(), noted.also[0].kind), (PAID, 1, refunded(500)));
+    assert_eq!((&noted.theirs.kind, noted.also.len(), &noted.also[0].kind), (&PAID, 1, &refunded(500)));
+}
+
+#[test]
+fn a_contradiction_keeps_every_refund_that_is_stated_by_itself() {
+    let closed = stated("P1", FactKind::Closed, "T1");
+    let parts = [("R1", 300), ("R2", 300), ("R1", 300), ("R1", 500)];
+    let jobs = parts.map(|(refund_no, amount_minor)| stated("P1", part(refund_no, amount_minor), "T1"));
+    let folded = fold(known(&["P1"]), &[&[closed], &jobs[..]].concat(), NOW);
+    let [noted] = &*folded.contradictions else { panic!("{:?}", folded.contradictions) };
+    assert_eq!((noted.reason, noted.count), (ContradictionReason::SuccessAfterClose, 4));
+    let kept: Vec<_> = once(&noted.theirs).chain(&noted.also).map(|fact| fact.kind.clone()).collect();
+    assert_eq!(kept, [part("R1", 300), part("R2", 300), part("R1", 500)]);
 }
 
 fn any_kind() -> impl Strategy<Value = FactKind> {
