@@ -39,6 +39,25 @@ pub enum KeyError {
     NotEd25519,
 }
 
+/// The two sorts of signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HMAC-SHA256 under a secret that both sides hold.
+    V1,
+    /// Ed25519, of which the receiver holds the public key only.
+    V1a,
+}
+
+impl Version {
+    /// The name in the signature header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1a => "v1a",
+        }
+    }
+}
+
 /// What a sender signs with: `whsec_…` (symmetric) or `whsk_…` (Ed25519). Zeroized on drop, redacted in `Debug`.
 #[derive(Clone)]
 pub struct Secret(SecretKind);
@@ -68,6 +87,14 @@ impl Secret {
         }
     }
 
+    /// The sort of signature that it makes.
+    pub fn version(&self) -> Version {
+        match self.0 {
+            SecretKind::Symmetric(_) => Version::V1,
+            SecretKind::Ed25519(_) => Version::V1a,
+        }
+    }
+
     /// What a receiver needs to check this secret's signatures.
     pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey(match &self.0 {
@@ -78,10 +105,11 @@ impl Secret {
 
     /// One entry of the signature header: version, comma, base64.
     pub(crate) fn sign(&self, content: &[u8]) -> String {
-        match &self.0 {
-            SecretKind::Symmetric(key) => format!("v1,{}", STANDARD.encode(key.mac(content))),
-            SecretKind::Ed25519(key) => format!("v1a,{}", STANDARD.encode(key.sign(content).to_bytes())),
-        }
+        let encoded = match &self.0 {
+            SecretKind::Symmetric(key) => STANDARD.encode(key.mac(content)),
+            SecretKind::Ed25519(key) => STANDARD.encode(key.sign(content).to_bytes()),
+        };
+        format!("{},{encoded}", self.version().as_str())
     }
 }
 
@@ -137,11 +165,11 @@ impl VerifyingKey {
         }
     }
 
-    /// The version of the signatures that this key can check.
-    pub(crate) fn version(&self) -> &'static str {
+    /// The sort of signature that this key can check.
+    pub fn version(&self) -> Version {
         match self.0 {
-            VerifyingKind::Symmetric(_) => "v1",
-            VerifyingKind::Ed25519(_) => "v1a",
+            VerifyingKind::Symmetric(_) => Version::V1,
+            VerifyingKind::Ed25519(_) => Version::V1a,
         }
     }
 

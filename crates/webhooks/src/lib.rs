@@ -14,6 +14,9 @@
 //! | `whsk_…` | the sender | an Ed25519 key pair or seed: a [`Secret`] |
 //! | `whpk_…` | the receiver | the Ed25519 public key: a [`VerifyingKey`] |
 //!
+//! Beside the standard: [`form_md5`] signs forms for merchants with code of older gateways, and [`encryption`] hides the data of
+//! a webhook from whoever looks at it on its way.
+//!
 //! ```
 //! use webhooks::{Headers, Secret, VerifyError, VerifyingKey, sign, verify};
 //!
@@ -33,11 +36,13 @@
 //! # }
 //! ```
 
+pub mod encryption;
+pub mod form_md5;
 mod key;
 mod sign;
 mod verify;
 
-pub use key::{KeyError, Secret, VerifyingKey};
+pub use key::{KeyError, Secret, VerifyingKey, Version};
 pub use sign::{SignError, sign};
 pub use verify::{Headers, Verified, VerifyError, verify};
 

@@ -89,7 +89,7 @@ pub fn verify<'a>(
     let content = signed_content(id, timestamp_text, body);
     let mut usable = false;
     for key in keys {
-        let candidates = || signatures.iter().filter(|(version, _)| *version == key.version());
+        let candidates = || signatures.iter().filter(|(version, _)| *version == key.version().as_str());
         usable |= candidates().next().is_some();
         if key.accepts_any(&content, candidates().map(|(_, encoded)| *encoded)) {
             return Ok(Verified { id, timestamp });
