@@ -44,6 +44,13 @@ fn only_the_operator_knows_services() {
 }
 
 #[test]
+fn other_teams_take_messaging_and_events_and_no_more_of_ours() {
+    let ours: Names = members().map(|package| package.name.to_string()).collect();
+    let taken: Names = reached_by("pay-client").intersection(&ours).cloned().collect();
+    assert_eq!(taken, ["events", "messaging"].map(str::to_owned).into());
+}
+
+#[test]
 fn services_run_without_what_serves_development() {
     for name in SERVICES {
         assert_disjoint(name, &reached_by(name), ["devstack", "operator", "xtask"]);

@@ -1,0 +1,94 @@
+use lapin::types::AMQPValue;
+use pay_client::{ConfigError, EventType, PublishError, Publisher};
+
+use crate::support::{Fixture, event, header};
+
+#[tokio::test]
+async fn an_event_is_published_as_the_contract_says() {
+    let fixture = Fixture::new().await;
+    fixture.queue("other", &["pay.refunded"], &[]).await;
+    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let event = event(EventType::Refunded, "10001");
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert_eq!(publisher.traced(traceparent).publish(&event).await, Ok(()));
+
+    let got = fixture.take("other").await;
+    let (properties, event_id) = (&got.properties, event.event_id.to_string());
+    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(ToString::to_string);
+    assert_eq!(*properties.delivery_mode(), Some(2), "persistent");
+    assert_eq!(text(properties.message_id()), Some(event_id.clone()));
+    assert_eq!(text(properties.kind()), Some("pay.refunded".to_owned()));
+    assert_eq!(text(properties.content_type()), Some("application/protobuf".to_owned()));
+    assert_eq!(*properties.timestamp(), u64::try_from(event.occurred_at.unix_timestamp()).ok());
+    for (name, value) in [
+        ("cloudEvents_specversion", "1.0"),
+        ("cloudEvents_id", &event_id),
+        ("cloudEvents_source", "/billing"),
+        ("cloudEvents_type", "pay.refunded"),
+        ("cloudEvents_subject", "UP-10001"),
+        ("traceparent", traceparent),
+    ] {
+        assert_eq!(header(&got, name), value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_event_of_a_batch_has_a_result_of_its_own() {
+    let fixture = Fixture::new().await;
+    fixture.queue("other", &["pay.success"], &[]).await;
+    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let mut contradictory = event(EventType::Success, "3");
+    contradictory.order.refunded_minor = 1;
+    let mut early = event(EventType::Success, "4");
+    early.occurred_at += time::Duration::days(2);
+    let events = [
+        event(EventType::Success, "1"),
+        event(EventType::Closed, "2"),
+        contradictory,
+        early,
+        event(EventType::Success, "5"),
+    ];
+    let results = publisher.publish_all(&events).await;
+    assert!(matches!(results[1], Err(PublishError::Unroutable(_))), "{results:?}");
+    for (result, field) in [(&results[2], "refunded_minor"), (&results[3], "occurred_at")] {
+        let Err(error @ PublishError::Invalid(detail)) = result else { panic!("{results:?}") };
+        assert!(detail.contains(field) && !error.is_retryable(), "{detail}");
+    }
+    assert_eq!((&results[0], &results[4], results.len()), (&Ok(()), &Ok(()), 5));
+    for sent in [&events[0], &events[4]] {
+        assert_eq!(header(&fixture.take("other").await, "cloudEvents_id"), sent.event_id.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_taken_now_may_be_published_again() {
+    let fixture = Fixture::new().await;
+    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let event = event(EventType::Success, "10001");
+    let unroutable = publisher.publish(&event).await.unwrap_err();
+    assert!(matches!(unroutable, PublishError::Unroutable(_)) && unroutable.is_retryable(), "{unroutable}");
+
+    let full = [
+        ("x-overflow", AMQPValue::LongString("reject-publish".into())),
+        ("x-max-length", AMQPValue::LongInt(0)),
+    ];
+    fixture.queue("full", &["pay.success"], &full).await;
+    let refused = publisher.publish(&event).await.unwrap_err();
+    assert!(refused == PublishError::Refused && refused.is_retryable(), "{refused}");
+
+    let nowhere = format!("amqp://guest:guest@127.0.0.1:{}", devstack::testing::free_port());
+    let away = Publisher::new(&nowhere, "billing").unwrap().publish(&event).await.unwrap_err();
+    assert!(matches!(away, PublishError::Unconfirmed(_)) && away.is_retryable(), "{away}");
+}
+
+#[tokio::test]
+async fn wrong_settings_are_named() {
+    let name = |name: &str| Publisher::new("amqp://mq", name).unwrap_err();
+    for wrong in ["", "Billing", "a b", "/payrelay/ingress", &"x".repeat(33)] {
+        assert!(matches!(name(wrong), ConfigError::Name(_)), "{wrong}");
+    }
+    for own in ["trade", "merchant"] {
+        assert_eq!(name(own), ConfigError::Reserved(own.to_owned()));
+    }
+    assert!(matches!(Publisher::new("http://mq", "billing").unwrap_err(), ConfigError::Url(_)));
+}
