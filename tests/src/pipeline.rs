@@ -175,21 +175,11 @@ impl Pipeline {
         let [ingress, order_service, notifier] =
             ["ingress", "order-service", "merchant-notifier"].map(replicas);
         let mut pipeline = Self { ingress, order_service, notifier, channel_secret, servers, _folder: None };
-        pipeline.declare(&environment).await;
         pipeline.services().for_each(Service::start);
         for service in pipeline.services() {
             service.ready().await;
         }
         pipeline
-    }
-
-    /// Declares exchanges and queues, as operators do ahead: of several who declare a new quorum queue at the same moment,
-    /// RabbitMQ 3.10 sometimes answers one with an internal error and leaves the queue without a leader for ever. What a
-    /// scenario has spoiled on purpose stays as it is.
-    async fn declare(&self, environment: &BTreeMap<String, String>) {
-        let (amqp_url, delays) = (self.servers.amqp_url(), &environment["PAYRELAY_RETRY_DELAYS"]);
-        let variables = [("PAYRELAY_AMQP_URL", amqp_url.as_str()), ("PAYRELAY_RETRY_DELAYS", delays)];
-        run_program("payrelay", &["topology", "apply"], &variables).await;
     }
 
     /// Every replica of every service.
