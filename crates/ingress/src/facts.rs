@@ -4,6 +4,8 @@
 //! transaction locks the pay orders, [folds](fold::fold) the facts through [`events::transition`], and writes raw
 //! callbacks, pay orders, events, pending publishes and contradictions. Only then is anybody answered or told.
 
+#[cfg(test)]
+pub(crate) mod arrivals;
 mod fold;
 mod resolve;
 mod writer;
@@ -13,7 +15,7 @@ use events::{ContradictionReason, Fact, PayOrderNo};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub(crate) use fold::{Contradiction, NewEvent};
+pub(crate) use fold::{Contradiction, Counted, NewEvent, NewRefund};
 pub(crate) use resolve::{Refusal, resolve};
 pub(crate) use writer::FactWriter;
 

@@ -14,15 +14,29 @@ use crate::trace_context::TraceContext;
 
 /// What a batch of facts comes to.
 #[derive(Debug)]
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// One per job, in their order.
-    pub(super) outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Vec<Outcome>,
     /// The final state of every pay order that has changed, sorted by number.
-    pub(super) changed: Vec<PayOrder>,
+    pub(crate) changed: Vec<PayOrder>,
     /// One per transition that concerns others, in the order of the transitions.
     pub(super) events: Vec<NewEvent>,
     /// One per pay order, reason and channel trade, sorted by them.
     pub(super) contradictions: Vec<Contradiction>,
+    /// The refunds that were stated by themselves and are counted now, in the order of the transitions.
+    pub(super) refunds: Vec<NewRefund>,
+}
+
+/// The amounts in minor units of refunds that were stated by themselves and are counted, by pay order and refund number.
+pub(crate) type Counted = BTreeMap<(PayOrderNo, String), i64>;
+
+/// A refund that was stated by itself, and is counted from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewRefund {
+    pub(crate) pay_order_no: PayOrderNo,
+    pub(crate) refund_no: String,
+    pub(crate) amount_minor: i64,
+    pub(crate) refunded_at: OffsetDateTime,
 }
 
 /// An event with the trace of the fact that caused it.
@@ -81,16 +95,28 @@ const fn refunded(fact: &Fact) -> Option<i64> {
     }
 }
 
-/// Folds the facts of `jobs`, in their order, into `orders`, which holds those pay orders that exist.
-pub(super) fn fold(mut orders: BTreeMap<PayOrderNo, PayOrder>, jobs: &[Job], now: OffsetDateTime) -> Folded {
+/// The pay orders whose counted refunds [`fold`] needs to know.
+pub(super) fn refunded_by_parts(jobs: &[Job]) -> Vec<&str> {
+    let parts = jobs.iter().filter(|job| matches!(job.fact.kind, FactKind::PartRefunded { .. }));
+    parts.map(|job| job.pay_order_no.as_str()).collect()
+}
+
+/// Folds the facts of `jobs`, in their order, into `orders`, which holds those pay orders that exist. `counted` holds the refunds of
+/// those that are [`refunded_by_parts`].
+pub(super) fn fold(
+    mut orders: BTreeMap<PayOrderNo, PayOrder>,
+    mut counted: Counted,
+    jobs: &[Job],
+    now: OffsetDateTime,
+) -> Folded {
     let mut changed = BTreeSet::new();
-    let mut events = Vec::new();
+    let (mut events, mut refunds) = (Vec::new(), Vec::new());
     let mut contradictions = BTreeMap::new();
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
         let known = orders.get_mut(&job.pay_order_no);
         let verdict = match &known {
-            Some(order) => transition(order, &job.fact),
+            Some(order) => judge(order, &job.fact, &counted),
             None => Verdict::Contradiction(ContradictionReason::UnknownPayOrder),
         };
         outcomes.push(match (verdict, known) {
@@ -108,6 +134,11 @@ pub(super) fn fold(mut orders: BTreeMap<PayOrderNo, PayOrder>, jobs: &[Job], now
                     }));
                 }
                 changed.insert(&job.pay_order_no);
+                if let Some(refund) = new_refund(job) {
+                    let key = (refund.pay_order_no.clone(), refund.refund_no.clone());
+                    counted.insert(key, refund.amount_minor);
+                    refunds.push(refund);
+                }
                 Outcome::Applied
             }
             (Verdict::Contradiction(reason), known) => {
@@ -118,7 +149,33 @@ pub(super) fn fold(mut orders: BTreeMap<PayOrderNo, PayOrder>, jobs: &[Job], now
         });
     }
     let changed = changed.into_iter().filter_map(|number| orders.remove(number)).collect();
-    Folded { outcomes, changed, events, contradictions: contradictions.into_values().collect() }
+    Folded { outcomes, changed, events, contradictions: contradictions.into_values().collect(), refunds }
+}
+
+/// What a fact means for its pay order. A refund that is counted already says nothing new; all else that it states is checked
+/// as ever.
+fn judge(order: &PayOrder, fact: &Fact, counted: &Counted) -> Verdict {
+    let FactKind::PartRefunded { refund_no, amount_minor, refunded_at } = &fact.kind else {
+        return transition(order, fact);
+    };
+    let Some(known_minor) = counted.get(&(order.pay_order_no.clone(), refund_no.clone())) else {
+        return transition(order, fact);
+    };
+    let nothing_new = FactKind::Refunded { refunded_minor: order.refunded_minor, refunded_at: *refunded_at };
+    match transition(order, &Fact { kind: nothing_new, ..fact.clone() }) {
+        Verdict::Duplicate if known_minor != amount_minor => {
+            Verdict::Contradiction(ContradictionReason::AmountMismatch)
+        }
+        verdict => verdict,
+    }
+}
+
+fn new_refund(job: &Job) -> Option<NewRefund> {
+    let FactKind::PartRefunded { refund_no, amount_minor, refunded_at } = &job.fact.kind else {
+        return None;
+    };
+    let (pay_order_no, refund_no) = (job.pay_order_no.clone(), refund_no.clone());
+    Some(NewRefund { pay_order_no, refund_no, amount_minor: *amount_minor, refunded_at: *refunded_at })
 }
 
 /// What makes contradictions the same: pay order, reason, and channel trade, if one was named.

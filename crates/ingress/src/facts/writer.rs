@@ -9,7 +9,7 @@ use storage::{Batcher, BatcherOptions, Database, Error, Transaction};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::fold::{Folded, fold};
+use super::fold::{Folded, fold, refunded_by_parts};
 use super::{Job, Outcome};
 use crate::batches::{NotPersisted, together_or_alone};
 use crate::signals::Signals;
@@ -87,9 +87,10 @@ pub(super) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
     numbers.sort_unstable();
     numbers.dedup();
     let orders = store::pay_orders::lock(tx, &numbers).await?;
+    let counted = store::refunds::counted(tx, &refunded_by_parts(jobs)).await?;
     // After the lock: the events of one pay order follow one another in time.
     let now = to_micros(OffsetDateTime::now_utc());
-    let folded = fold(orders, jobs, now);
+    let folded = fold(orders, counted, jobs, now);
     // Polled together, the statements travel together.
     try_join!(
         store::callbacks::insert(tx, jobs, &folded.outcomes),
@@ -97,6 +98,7 @@ pub(super) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
         store::events::insert(tx, &folded.events),
         store::outbox::insert(tx, &folded.events),
         store::contradictions::record(tx, &folded.contradictions, now),
+        store::refunds::insert(tx, &folded.refunds),
     )?;
     fail::fail_point!("facts::before_commit", |_| std::process::abort());
     Ok(folded)
