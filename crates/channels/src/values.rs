@@ -1,6 +1,6 @@
 //! Values that bodies of several channels hold, and the refusals of wrong ones.
 
-use events::to_micros;
+use events::{PayOrderNo, to_micros};
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::Refusal;
@@ -25,6 +25,11 @@ pub(crate) fn not_negative(field: &str, amount: i64) -> Result<i64, Refusal> {
         return Err(unreadable(&format!("{field}: expected 0 or more, got {amount}")));
     }
     Ok(amount)
+}
+
+/// The pay order meant, by whatever name the channel has for its number.
+pub(crate) fn pay_order_no(field: &str, text: String) -> Result<PayOrderNo, Refusal> {
+    PayOrderNo::parse(text).map_err(|error| unreadable(&format!("{field}: {error}")))
 }
 
 /// A number that the channel gave to a trade or a refund.
