@@ -18,6 +18,7 @@ mod pay_order;
 mod status;
 pub mod trace;
 mod transition;
+pub mod trial_balance;
 
 pub use event::{EventKey, EventType, InvalidEvent, PayEvent, Purpose};
 pub use fact::{Fact, FactKind};

@@ -12,7 +12,7 @@ use workspace::{METADATA, files, folder_of, member, members, read, sources};
 type Names = BTreeSet<String>;
 
 const DOMAIN: [&str; 3] = ["events", "channels", "webhooks"];
-const ADAPTERS: [&str; 2] = ["messaging", "storage"];
+const ADAPTERS: [&str; 3] = ["messaging", "storage", "ledger"];
 const SERVICES: [&str; 3] = ["ingress", "order-service", "merchant-notifier"];
 /// What performs input and output, by network, broker or database.
 const IO: [&str; 7] = ["tokio", "mio", "lapin", "tokio-postgres", "deadpool-postgres", "hyper", "reqwest"];
@@ -62,9 +62,9 @@ fn broker_and_database_have_one_adapter_each() {
     // The bench holds the bare libraries beside the adapters.
     assert_users_of("lapin", &["messaging", "operator", "bench"]);
     assert_users_of("backoff", &["messaging"]);
-    assert_users_of("deadpool-postgres", &["storage"]);
-    // Statements stand in the services' own stores.
-    assert_users_of("tokio-postgres", &[&["storage", "bench"], &SERVICES[..]].concat());
+    assert_users_of("deadpool-postgres", &["storage", "ledger"]);
+    // Statements stand in the services' own stores, those on accounts in the ledger.
+    assert_users_of("tokio-postgres", &[&["storage", "ledger", "bench"], &SERVICES[..]].concat());
 }
 
 #[test]

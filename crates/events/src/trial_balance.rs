@@ -1,0 +1,66 @@
+//! The shape in which the ingress tells whether its books are sound, for `payrelay audit`.
+
+use serde::{Deserialize, Serialize};
+
+/// All that the ledger holds, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialBalance {
+    /// What there is of each currency.
+    pub currencies: Vec<CurrencySum>,
+    /// What does not hold; not endlessly many of each kind.
+    pub findings: Vec<Finding>,
+}
+
+/// All entries of one currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrencySum {
+    /// The currency, an ISO 4217 code.
+    pub currency: String,
+    /// How many entries.
+    pub entries: i64,
+    /// All that was given, in minor units.
+    pub given_minor: i64,
+    /// What they sum to: zero, or there is a finding.
+    pub sum_minor: i64,
+}
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What.
+    pub kind: FindingKind,
+    /// Of which flow (its `trans_no`), account (its owner), currency or pay order.
+    pub subject: String,
+    /// The currency, if there is one.
+    pub currency: Option<String>,
+    /// What should be there, in minor units.
+    pub expected_minor: i64,
+    /// What is there.
+    pub found_minor: i64,
+}
+
+/// What may be wrong with books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// All entries of a currency do not sum to zero.
+    CurrencyUnbalanced,
+    /// The entries of a flow do not sum to zero, or there are none.
+    FlowUnbalanced,
+    /// A user's running balance is not the sum of its entries.
+    BalanceDiffers,
+    /// The flows of a recharge are not what its pay order says was paid and refunded.
+    RechargeDiffers,
+}
+
+impl FindingKind {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CurrencyUnbalanced => "currency_unbalanced",
+            Self::FlowUnbalanced => "flow_unbalanced",
+            Self::BalanceDiffers => "balance_differs",
+            Self::RechargeDiffers => "recharge_differs",
+        }
+    }
+}
