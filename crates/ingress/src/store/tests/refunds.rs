@@ -1,5 +1,6 @@
 //! Refunds as channels state them, on a real server.
 
+use events::contradiction::Contradiction as Shown;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -7,6 +8,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::facts::arrivals::{TOTAL, amounts, by_parts, cumulative, part, somehow};
+use crate::facts::resolve;
 
 /// How many arrivals are generated of each kind.
 const SAMPLES: usize = 8;
@@ -69,6 +71,48 @@ async fn whoever_states_no_single_refund_does_not_touch_their_table() {
     }
     locking.rollback().await.unwrap();
     assert_eq!(writer.submit(job(&new, part("R1", 1))).await, Ok(Outcome::Applied));
+}
+
+/// A pay order that was closed before these were stated, and the decision to accept them.
+async fn accepted(
+    store: &Store,
+    order_no: &str,
+    kinds: &[FactKind],
+) -> (StoredPayOrder, Result<usize, String>) {
+    let new = new_order(order_no);
+    store.insert(std::slice::from_ref(&new)).await;
+    let writer = store.writer();
+    assert_eq!(writer.submit(job(&new, FactKind::Closed)).await, Ok(Outcome::Applied));
+    for kind in kinds {
+        let late = Ok(Outcome::Contradiction(ContradictionReason::SuccessAfterClose));
+        assert_eq!(writer.submit(job(&new, kind.clone())).await, late);
+    }
+    let open = serde_json::from_value(serde_json::json!({})).unwrap();
+    let listed = contradictions::list(&store.client().await, &open).await.unwrap();
+    let of_it = |row: &&Shown| row.pay_order_no.as_deref() == Some(new.order.pay_order_no.as_str());
+    let id = listed.iter().find(of_it).unwrap().contradiction_id;
+    let decision = serde_json::json!({ "action": "accepted", "note": "the money moved", "by": "ops" });
+    let decision = serde_json::from_value(decision).unwrap();
+    let resolved = resolve(&store.database, &Signals::new(), id, &decision, &TraceContext::generate()).await;
+    (new, resolved.map(|resolved| resolved.theirs.len()).map_err(|refusal| refusal.to_string()))
+}
+
+#[tokio::test]
+async fn accepting_a_payment_after_the_close_books_every_refund_that_was_stated_by_itself() {
+    let store = Store::create().await;
+    let stated = [part("R2", 500), paid(), part("R1", 300), part("R2", 500), part("R3", 300)];
+    let (new, resolved) = accepted(&store, "1", &stated).await;
+    assert_eq!(resolved, Ok(4), "the success and three refunds, one of them stated twice");
+    let found = store.find(&new).await.order;
+    assert_eq!((found.status, found.version, found.refunded_minor), (Status::PartiallyRefunded, 6, 1100));
+    let counted = [("R1", 300), ("R2", 500), ("R3", 300)].map(|(number, minor)| (number.to_owned(), minor));
+    assert_eq!(refunds(&store).await, counted);
+    assert_eq!(store.writer().submit(job(&new, part("R2", 500))).await, Ok(Outcome::Duplicate));
+
+    let (new, resolved) = accepted(&store, "2", &[paid(), part("R1", 300), part("R1", 400)]).await;
+    assert_eq!(resolved, Err("it contradicts still: amount_mismatch".to_owned()));
+    assert_eq!(store.find(&new).await.order.status, Status::TradeClosed);
+    assert_eq!(refunds(&store).await, counted, "nothing of it is left behind");
 }
 
 /// The same state and, but for the order, the same events, whatever order and batches the facts of a payment arrive in.
