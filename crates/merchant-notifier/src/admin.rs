@@ -1,6 +1,7 @@
 //! `/admin/…`: endpoints to put and see, and what the notifier knows of notifications, orders and windows of time.
 
 mod endpoints;
+mod keys;
 mod notifications;
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub struct Admin {
     pub database: Database,
     /// Refuses URLs that would never be called.
     pub policy: Arc<TargetPolicy>,
-    /// Seals new secrets.
+    /// Seals new keys.
     pub vault: Vault,
     /// Wakes the dispatcher when notifications are resumed.
     pub wake: Arc<Notify>,
@@ -44,6 +45,7 @@ pub fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/admin/endpoints", get(endpoints::list))
         .route("/admin/endpoints/{merchant_id}", put(endpoints::put).get(endpoints::show))
+        .route("/admin/endpoints/{merchant_id}/rotate-secret", post(keys::rotate))
         .route("/admin/notifications", get(notifications::list))
         .route("/admin/notifications/{notification_id}", get(notifications::show))
         .route("/admin/notifications/retryable", get(notifications::retryable))

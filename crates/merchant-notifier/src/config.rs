@@ -74,14 +74,17 @@ impl Config {
     }
 }
 
-/// Networks as one variable holds them.
-#[derive(Default)]
-struct Networks(Vec<IpNet>);
+/// Networks as one variable holds them: divided by commas, none if it is blank.
+#[derive(Debug, Clone, Default)]
+pub struct Networks(pub Vec<IpNet>);
 
 impl FromStr for Networks {
     type Err = ipnet::AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
         text.split(',').map(|network| network.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
 }

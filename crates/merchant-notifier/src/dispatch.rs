@@ -10,16 +10,15 @@ mod bulkheads;
 mod deliveries;
 mod outcome;
 mod recorder;
+mod request;
 mod sender;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events::MerchantId;
-use storage::{Database, Error};
+use storage::Error;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use bulkheads::{Limits, Place};
@@ -43,9 +42,7 @@ const LATE_COMMIT: Duration = Duration::from_millis(250);
 /// The loop that claims and starts attempts.
 #[derive(Debug)]
 pub struct Dispatcher {
-    database: Database,
     deliveries: Deliveries,
-    wake: Arc<Notify>,
     /// What came due before was claimed, by merchant, since the last sweep.
     claimed_to: HashMap<MerchantId, OffsetDateTime>,
     claimed_at: Option<Instant>,
@@ -53,9 +50,9 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher that claims from `database` whenever `wake` is notified, and now and then besides.
-    pub fn new(database: Database, deliveries: Deliveries, wake: Arc<Notify>) -> Self {
-        Self { database, deliveries, wake, claimed_to: HashMap::new(), claimed_at: None, swept_at: None }
+    /// A dispatcher that claims for `deliveries` whenever they have it woken, and now and then besides.
+    pub fn new(deliveries: Deliveries) -> Self {
+        Self { deliveries, claimed_to: HashMap::new(), claimed_at: None, swept_at: None }
     }
 
     /// Delivers until `cancel`, then finishes the attempts in flight.
@@ -93,7 +90,7 @@ impl Dispatcher {
         }
         self.claimed_at = Some(now);
         let claimed = {
-            let client = self.database.client().await?;
+            let client = self.deliveries.database().client().await?;
             let claimed = leases::claim(&client, &room).await?;
             if cancel.is_cancelled() {
                 // Others need not wait for the leases to end.
@@ -117,7 +114,7 @@ impl Dispatcher {
     async fn wait(&mut self, pause: Duration, cancel: &CancellationToken) {
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = self.wake.notified() => {}
+            () = self.deliveries.woken() => {}
             () = tokio::time::sleep(pause) => {}
         }
         let since = self.claimed_at.map_or(CLAIM_INTERVAL, |at| at.elapsed());

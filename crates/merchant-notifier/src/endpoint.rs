@@ -1,12 +1,12 @@
-//! Where a merchant wants its webhooks, and how it acknowledges them.
+//! Where and how a merchant wants its webhooks, and how it acknowledges them.
 
-use std::fmt;
 use std::str::FromStr;
 
 use events::MerchantId;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use time::OffsetDateTime;
+use webhooks::Version;
 
 use crate::Ladder;
 
@@ -22,37 +22,85 @@ pub enum Ack {
     Success,
 }
 
-/// A name that is no [`Ack`].
+/// In what shape a merchant gets its webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// JSON, signed as Standard Webhooks want it.
+    #[default]
+    Standard,
+    /// The form of Jeepay-kind gateways, signed by MD5.
+    FormMd5,
+}
+
+/// A text that names none of the values of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("ack: expected any_2xx or success, got {0:?}")]
-pub struct UnknownAck(String);
+#[error("{what}: expected {expected}, got {got:?}")]
+pub struct UnknownName {
+    what: &'static str,
+    expected: &'static str,
+    got: String,
+}
 
-impl Ack {
-    /// The name in JSON and in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Any2xx => "any_2xx",
-            Self::Success => "success",
+macro_rules! named {
+    ($type:ident, $what:literal, $first:ident = $first_name:literal, $second:ident = $second_name:literal) => {
+        impl $type {
+            /// The name in JSON and in the database.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    Self::$first => $first_name,
+                    Self::$second => $second_name,
+                }
+            }
         }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                let found = [Self::$first, Self::$second].into_iter().find(|known| known.as_str() == text);
+                found.ok_or_else(|| UnknownName {
+                    what: $what,
+                    expected: concat!($first_name, " or ", $second_name),
+                    got: text.to_owned(),
+                })
+            }
+        }
+    };
+}
+
+named!(Ack, "ack", Any2xx = "any_2xx", Success = "success");
+named!(Format, "format", Standard = "standard", FormMd5 = "form-md5");
+
+/// Which signatures a webhook of the format `standard` carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signature {
+    /// HMAC-SHA256 under a secret that both sides hold.
+    #[default]
+    V1,
+    /// Ed25519, of which the merchant holds the public key only.
+    V1a,
+    /// Both, so that a merchant can go from one to the other.
+    Both,
+}
+
+impl Signature {
+    /// Whether signatures of this version are among them.
+    pub fn includes(self, version: Version) -> bool {
+        matches!((self, version), (Self::Both, _) | (Self::V1, Version::V1) | (Self::V1a, Version::V1a))
     }
 }
 
-impl fmt::Display for Ack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// How the data of a webhook is hidden from whoever looks at it on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// AES-256-GCM under a key of the endpoint's own.
+    #[serde(rename = "aes-256-gcm")]
+    Aes256Gcm,
 }
 
-impl FromStr for Ack {
-    type Err = UnknownAck;
-
-    fn from_str(text: &str) -> Result<Self, UnknownAck> {
-        let found = [Self::Any2xx, Self::Success].into_iter().find(|ack| ack.as_str() == text);
-        found.ok_or_else(|| UnknownAck(text.to_owned()))
-    }
-}
-
-/// A merchant as the notifier knows it. Its signing secret is told once, when it is made, and never again.
+/// A merchant as the notifier knows it. Its secrets are told once, when they are made, and never again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The merchant.
@@ -63,6 +111,10 @@ pub struct Endpoint {
     pub enabled: bool,
     /// How an attempt is acknowledged.
     pub ack: Ack,
+    /// What an attempt sends.
+    pub format: Format,
+    /// Its keys, under the master key.
+    pub sealed_keyring: Vec<u8>,
     /// The merchant's own delays; `None` for the configured ones.
     pub ladder: Option<Ladder>,
     /// When the merchant was added.
@@ -78,8 +130,10 @@ pub struct EndpointChange {
     pub url: Change<String>,
     /// Turns sending on or off.
     pub enabled: Option<bool>,
-    /// How attempts are acknowledged from now on.
+    /// How attempts are acknowledged from now on; left out with another format, as is usual for that.
     pub ack: Option<Ack>,
+    /// What attempts send from now on.
+    pub format: Option<Format>,
     /// The delays; cleared, those that are configured.
     pub ladder: Change<Ladder>,
 }

@@ -8,7 +8,8 @@
 //! 2. It takes a lease of 30 s with each notification that it has a place for, and after the commit starts its
 //!    [`dispatch::Deliveries`]. The [`dispatch::Dispatcher`] claims what else is due, from every merchant a few, so that a
 //!    slow one slows nobody else, and never one whose pay order has a lower version pending.
-//! 3. The [`dispatch::Sender`] checks the target ([`ssrf`]), signs the body afresh and POSTs it.
+//! 3. The [`dispatch::Sender`] checks the target ([`ssrf`]), puts the body into the endpoint's [`Format`], signs it afresh by its
+//!    [`keyring`] and POSTs it.
 //! 4. The attempt and what follows from it are recorded in one statement, fenced by the token of the lease: delivered,
 //!    due again after the next delay of the [`Ladder`], or parked with a reason. A worker that froze and lost
 //!    its lease records nothing.
@@ -28,6 +29,8 @@ mod checkup;
 mod config;
 pub mod dispatch;
 mod endpoint;
+mod form;
+pub mod keyring;
 mod ladder;
 pub mod maintenance;
 pub mod receive;
@@ -40,7 +43,7 @@ mod test_events;
 mod text;
 mod webhook;
 
-pub use config::Config;
-pub use endpoint::{Ack, Change, Endpoint, EndpointChange, UnknownAck};
+pub use config::{Config, Networks};
+pub use endpoint::{Ack, Change, Encryption, Endpoint, EndpointChange, Format, Signature, UnknownName};
 pub use ladder::{DEFAULT_LADDER, InvalidLadder, Ladder, MAX_RETRY_AFTER, retry_after};
 pub use run::{Service, run};

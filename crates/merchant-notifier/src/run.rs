@@ -70,11 +70,11 @@ impl Service {
         let prepare = || async {
             store::migrate(&database).await?;
             maintainer.maintain(OffsetDateTime::now_utc()).await?;
-            endpoints::any_secret(&database.client().await?).await
+            endpoints::any_keyring(&database.client().await?).await
         };
-        let secret = service::meanwhile(&admin, None, storage::until_available(prepare)).await??;
+        let keyring = service::meanwhile(&admin, None, storage::until_available(prepare)).await??;
         let vault = Vault::new(&config.master_key);
-        check_master_key(&vault, secret)?;
+        check_master_key(&vault, keyring)?;
         let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
         if let Some(spoiled) = broker.spoiled(&topology).await.first() {
             return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
@@ -112,7 +112,7 @@ impl Service {
             .merge(checkup::router(self.database.clone(), &self.config)),
         };
         let deliveries = self.deliveries()?;
-        let dispatcher = Dispatcher::new(self.database.clone(), deliveries.clone(), Arc::clone(&self.wake));
+        let dispatcher = Dispatcher::new(deliveries.clone());
         // The admin listener goes on to answer while the others drain.
         let drained = CancellationToken::new();
         let admin = http::serve(self.admin, service::admin::router(options), drained.clone());
@@ -185,8 +185,8 @@ async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {
 }
 
 /// Under a wrong key every attempt would fail, and climb its ladder in vain.
-fn check_master_key(vault: &Vault, secret: Option<(MerchantId, Vec<u8>)>) -> anyhow::Result<()> {
-    if let Some((merchant_id, sealed)) = secret {
+fn check_master_key(vault: &Vault, keyring: Option<(MerchantId, Vec<u8>)>) -> anyhow::Result<()> {
+    if let Some((merchant_id, sealed)) = keyring {
         vault.open(&merchant_id, &sealed).context("PAYRELAY_MASTER_KEY is not the one of this database")?;
     }
     Ok(())

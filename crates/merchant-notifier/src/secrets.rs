@@ -1,4 +1,4 @@
-//! Signing secrets at rest: AES-256-GCM under the master key.
+//! Endpoints' keys at rest: AES-256-GCM under the master key.
 
 use std::fmt;
 
@@ -9,47 +9,49 @@ use service::MasterKey;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::keyring::Keyring;
+
 const NONCE_BYTES: usize = 12;
 
-/// Encrypts and decrypts signing secrets. The merchant id is authenticated with each, so that a row copied to another
+/// Encrypts and decrypts keyrings. The merchant id is authenticated with each, so that a row copied to another
 /// merchant does not open.
 #[derive(Clone)]
 pub struct Vault(Aes256Gcm);
 
-/// A secret that cannot be sealed or opened.
+/// Keys that cannot be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SecretError {
     /// Another master key, another merchant, or damaged bytes.
-    #[error("a signing secret does not open under PAYRELAY_MASTER_KEY")]
+    #[error("the keys do not open under PAYRELAY_MASTER_KEY")]
     Sealed,
-    /// It opened, and is no signing secret.
-    #[error("a signing secret is malformed")]
+    /// They opened, and are no keyring.
+    #[error("the keys are malformed")]
     Malformed,
 }
 
 impl Vault {
-    /// A vault of secrets under the master key.
+    /// A vault of keys under the master key.
     pub fn new(key: &MasterKey) -> Self {
         Self(Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key.expose())))
     }
 
-    /// Encrypts a secret: a random nonce of 12 bytes, then ciphertext and tag.
-    pub fn seal(&self, merchant_id: &MerchantId, secret: &webhooks::Secret) -> Result<Vec<u8>, SecretError> {
+    /// Encrypts keys: a random nonce of 12 bytes, then ciphertext and tag.
+    pub fn seal(&self, merchant_id: &MerchantId, keyring: &Keyring) -> Result<Vec<u8>, SecretError> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
-        let text = secret.expose();
+        let text = keyring.to_text();
         let payload = Payload { msg: text.as_bytes(), aad: merchant_id.as_str().as_bytes() };
         let sealed = self.0.encrypt(&Nonce::from(nonce), payload).map_err(|_| SecretError::Sealed)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// The inverse of [`Vault::seal`].
-    pub fn open(&self, merchant_id: &MerchantId, sealed: &[u8]) -> Result<webhooks::Secret, SecretError> {
+    /// The inverse of [`Vault::seal`]. Takes as well what releases without keyrings have sealed, a secret alone.
+    pub fn open(&self, merchant_id: &MerchantId, sealed: &[u8]) -> Result<Keyring, SecretError> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SecretError::Sealed)?;
         let payload = Payload { msg: sealed, aad: merchant_id.as_str().as_bytes() };
         let text =
             Zeroizing::new(self.0.decrypt(&Nonce::from(*nonce), payload).map_err(|_| SecretError::Sealed)?);
         let text = std::str::from_utf8(&text).map_err(|_| SecretError::Malformed)?;
-        text.parse().map_err(|_| SecretError::Malformed)
+        Keyring::from_text(text).map_err(|_| SecretError::Malformed)
     }
 }
 
@@ -74,12 +76,15 @@ mod tests {
         MerchantId::parse(id).unwrap()
     }
 
+    fn keyring() -> Keyring {
+        webhooks::Secret::generate([7; 32]).into()
+    }
+
     #[test]
-    fn a_secret_opens_for_its_merchant_under_its_key_only() {
-        let secret = webhooks::Secret::generate([7; 32]);
-        let sealed = vault(1).seal(&merchant("m1"), &secret).unwrap();
+    fn keys_open_for_their_merchant_under_their_master_key_only() {
+        let sealed = vault(1).seal(&merchant("m1"), &keyring()).unwrap();
         let opened = vault(1).open(&merchant("m1"), &sealed).unwrap();
-        assert_eq!(*opened.expose(), *secret.expose());
+        assert_eq!(opened.to_text(), keyring().to_text());
         assert!(vault(2).open(&merchant("m1"), &sealed).is_err());
         assert!(vault(1).open(&merchant("m2"), &sealed).is_err());
         assert!(vault(1).open(&merchant("m1"), &sealed[..20]).is_err());
@@ -87,9 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn the_same_secret_is_never_sealed_alike() {
-        let secret = webhooks::Secret::generate([7; 32]);
-        let seal = || vault(1).seal(&merchant("m1"), &secret).unwrap();
+    fn the_same_keys_are_never_sealed_alike() {
+        let seal = || vault(1).seal(&merchant("m1"), &keyring()).unwrap();
         assert_ne!(seal(), seal());
     }
 }

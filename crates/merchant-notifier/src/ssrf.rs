@@ -4,6 +4,7 @@
 //! is checked before each attempt, and every address that its host resolves to inside the connector, which then connects
 //! to exactly what was checked: there is no second lookup that could answer differently.
 
+mod check;
 mod resolver;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,6 +13,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 use url::{Host, Url};
 
+pub use check::{Refusal, check};
 pub use resolver::CheckedResolver;
 
 /// Special-purpose IPv4 networks (IANA registry, RFC 6890).
@@ -84,6 +86,20 @@ pub enum Forbidden {
     /// A name that resolves to nothing.
     #[error("the host name resolves to no address")]
     NoAddress,
+}
+
+impl Forbidden {
+    /// The name for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Scheme => "scheme",
+            Self::UserInfo => "user_info",
+            Self::Port => "port",
+            Self::HostName => "host_name",
+            Self::Address(_) => "address",
+            Self::NoAddress => "no_address",
+        }
+    }
 }
 
 /// Which addresses a checked URL may still resolve to.

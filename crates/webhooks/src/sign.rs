@@ -14,14 +14,16 @@ pub enum SignError {
 /// The value of the signature header for one attempt: one signature per secret, divided by spaces.
 ///
 /// `timestamp` is the time of this attempt in whole seconds since 1970 and goes into the timestamp header as it is.
-pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> Result<String, SignError> {
+pub fn sign<'a>(
+    secrets: impl IntoIterator<Item = &'a Secret>,
+    id: &str,
+    timestamp: i64,
+    body: &[u8],
+) -> Result<String, SignError> {
     if !is_valid_id(id) {
         return Err(SignError::InvalidId);
     }
-    if secrets.is_empty() {
-        return Err(SignError::NoSecret);
-    }
     let content = signed_content(id, &timestamp.to_string(), body);
-    let signatures: Vec<String> = secrets.iter().map(|secret| secret.sign(&content)).collect();
-    Ok(signatures.join(" "))
+    let signatures: Vec<String> = secrets.into_iter().map(|secret| secret.sign(&content)).collect();
+    if signatures.is_empty() { Err(SignError::NoSecret) } else { Ok(signatures.join(" ")) }
 }

@@ -63,6 +63,15 @@ impl Deliveries {
         self.0.wake.notify_one();
     }
 
+    pub(super) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    /// Waits until there may be something to claim.
+    pub(super) async fn woken(&self) {
+        self.0.wake.notified().await;
+    }
+
     /// Starts nothing that has no place yet, and waits for what is in flight.
     pub async fn finish(&self) {
         self.0.bulkheads.close();

@@ -30,8 +30,10 @@ pub enum ErrorKind {
     /// The target is one that we do not call. It follows the ladder like any failure: a corrected URL, DNS record or
     /// configuration lets the next attempt through.
     ForbiddenTarget,
-    /// The signing secret does not open.
+    /// The endpoint's keys do not open, or it has none for its format.
     Secret,
+    /// The body cannot be put into the endpoint's format.
+    Unsendable,
     /// A redirection, which is never followed.
     Redirect,
     /// Any other status outside the 200s.
@@ -49,6 +51,7 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::ForbiddenTarget => "forbidden_target",
             Self::Secret => "secret",
+            Self::Unsendable => "unsendable",
             Self::Redirect => "redirect",
             Self::Status => "status",
             Self::NotAcknowledged => "not_acknowledged",
@@ -78,7 +81,7 @@ pub struct Answer {
 
 /// Whether the answer acknowledges the webhook.
 pub fn judge(ack: Ack, answer: &Answer) -> Result<(), Failure> {
-    let acknowledged = ack == Ack::Any2xx || answer.body.trim_ascii().eq_ignore_ascii_case(b"success");
+    let acknowledged = ack == Ack::Any2xx || is_success(&answer.body);
     let kind = match answer.status {
         200..=299 if acknowledged => return Ok(()),
         200..=299 => ErrorKind::NotAcknowledged,
@@ -86,6 +89,12 @@ pub fn judge(ack: Ack, answer: &Answer) -> Result<(), Failure> {
         _ => ErrorKind::Status,
     };
     Err(Failure { kind, detail: format!("HTTP status {}", answer.status) })
+}
+
+/// The word alone, whatever white space or byte order mark an editor has put around it.
+fn is_success(body: &[u8]) -> bool {
+    let around = |character: char| character.is_whitespace() || character == '\u{feff}';
+    std::str::from_utf8(body).is_ok_and(|body| body.trim_matches(around).eq_ignore_ascii_case("success"))
 }
 
 /// What follows the failed attempt number `attempt` (from 1).
@@ -116,11 +125,11 @@ pub fn next(
 ///
 /// It is the delay of the attempt itself, at most five minutes: so a notification that is alone keeps its ladder, and no
 /// endpoint is called more often than its ladder says. An answer 410 has said all there is to say, and a target that we do
-/// not call, or a secret that we cannot open, says nothing of the endpoint. A pay order's own address (`own_url`) says little
+/// not call, or what we cannot sign or write, says nothing of the endpoint. A pay order's own address (`own_url`) says little
 /// of the others: the next probe comes soon.
 pub fn probe_after(kind: ErrorKind, own_url: bool, next: &Next, ladder: &Ladder) -> Option<Duration> {
     let delay = match (kind, next) {
-        (ErrorKind::ForbiddenTarget | ErrorKind::Secret, _) => return None,
+        (ErrorKind::ForbiddenTarget | ErrorKind::Secret | ErrorKind::Unsendable, _) => return None,
         (_, Next::Retry { after }) => *after,
         (_, Next::Park { reason: ATTEMPTS_EXHAUSTED }) => ladder.last(),
         (_, Next::Park { .. } | Next::Delivered) => return None,
@@ -151,6 +160,31 @@ mod tests {
         assert_eq!(judge(Ack::Success, &told(b" SUCCESS\r\n")), Ok(()));
         for body in [b"".as_slice(), b"fail", b"success!", b"\"success\""] {
             assert_eq!(judge(Ack::Success, &told(body)).unwrap_err().kind, ErrorKind::NotAcknowledged);
+        }
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Vectors {
+        ack_matrix: Vec<Told>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Told {
+        status: u16,
+        body: String,
+        recommended_success: bool,
+    }
+
+    #[test]
+    fn the_word_success_is_taken_as_the_vectors_recommend() {
+        let vectors = include_str!("../../../webhooks/tests/vectors/jeepay_notify.json");
+        let vectors: Vectors = serde_json::from_str(vectors).unwrap();
+        assert_eq!(vectors.ack_matrix.len(), 14);
+        for told in vectors.ack_matrix {
+            let answer =
+                Answer { status: told.status, body: told.body.clone().into_bytes(), ..Answer::default() };
+            let judged = judge(Ack::Success, &answer).is_ok();
+            assert_eq!(judged, told.recommended_success, "{} {:?}", told.status, told.body);
         }
     }
 
@@ -208,6 +242,7 @@ mod tests {
         assert_eq!(probe_after(ErrorKind::Connect, Next::Park { reason: ATTEMPTS_EXHAUSTED }), Some(20));
         for (kind, next) in [
             (ErrorKind::ForbiddenTarget, retry(10)),
+            (ErrorKind::Unsendable, retry(10)),
             (ErrorKind::Secret, Next::Park { reason: ATTEMPTS_EXHAUSTED }),
             (ErrorKind::Status, Next::Park { reason: GONE }),
             (ErrorKind::Status, Next::Park { reason: ENDPOINT_DISABLED }),

@@ -1,4 +1,4 @@
-//! One attempt: sign, POST, read the answer.
+//! One attempt: POST, read the answer.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use url::Url;
 use webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 
 use super::outcome::{Answer, ErrorKind, Failure, judge, next, probe_after};
+use super::request::{Request, compose, secret};
 use crate::Ladder;
 use crate::secrets::Vault;
 use crate::ssrf::{CheckedResolver, Forbidden, Reach, TargetPolicy};
@@ -44,7 +45,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender that keeps to `policy` and opens secrets by `vault`. `ladder` is for endpoints without one of their own.
+    /// A sender that keeps to `policy` and opens keys by `vault`. `ladder` is for endpoints without one of their own.
     pub fn new(policy: Arc<TargetPolicy>, vault: Vault, ladder: Ladder) -> Result<Self, reqwest::Error> {
         let client = |reach| {
             Client::builder()
@@ -109,19 +110,21 @@ impl Sender {
         let (client, url) = self
             .target(&claimed.url)
             .map_err(|forbidden| Failure { kind: ErrorKind::ForbiddenTarget, detail: forbidden })?;
-        let id = claimed.notification_id.to_string();
-        let timestamp = now.unix_timestamp();
-        let signature = self.sign(claimed, &id, timestamp)?;
+        let keyring =
+            self.vault.open(&claimed.merchant_id, &claimed.sealed_keyring).map_err(|error| secret(&error))?;
+        let Request { content_type, signature, body } = compose(claimed, &keyring, now)?;
         let trace = claimed.traceparent.as_deref().and_then(|trace| TraceParent::parse(trace).ok());
         let trace = trace.unwrap_or_else(TraceParent::generate).child();
-        let request = client
+        let mut request = client
             .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ID_HEADER, &id)
-            .header(TIMESTAMP_HEADER, timestamp)
-            .header(SIGNATURE_HEADER, signature)
+            .header(CONTENT_TYPE, content_type)
+            .header(ID_HEADER, claimed.notification_id.to_string())
+            .header(TIMESTAMP_HEADER, now.unix_timestamp())
             .header(TRACEPARENT, trace.to_string())
-            .body(claimed.body.clone());
+            .body(body);
+        if let Some(signature) = signature {
+            request = request.header(SIGNATURE_HEADER, signature);
+        }
         let response = timeout_at(deadline, request.send())
             .await
             .map_err(|_| timed_out())?
@@ -137,15 +140,6 @@ impl Sender {
             Reach::AllowedOnly => &self.allowed_only,
         };
         Ok((client, url))
-    }
-
-    fn sign(&self, claimed: &Claimed, id: &str, timestamp: i64) -> Result<String, Failure> {
-        let failure = |detail| Failure { kind: ErrorKind::Secret, detail };
-        let secret = self
-            .vault
-            .open(&claimed.merchant_id, &claimed.sealed_secret)
-            .map_err(|error| failure(error.to_string()))?;
-        webhooks::sign(&[secret], id, timestamp, &claimed.body).map_err(|error| failure(error.to_string()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Name resolution that gives the connector only addresses that were checked.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,11 +26,15 @@ impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let Self { policy, reach } = self.clone();
         Box::pin(async move {
-            // The connector replaces port 0 by that of the URL.
-            let answer: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let answer = lookup(name.as_str()).await?;
             let addresses: Vec<IpAddr> = answer.iter().map(SocketAddr::ip).collect();
             policy.check_answer(reach, &addresses)?;
             Ok(Box::new(answer.into_iter()) as Addrs)
         })
     }
+}
+
+/// All addresses of a name, as the system knows them. The connector replaces port 0 by that of the URL.
+pub(super) async fn lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }

@@ -1,29 +1,34 @@
 //! `notify.endpoints`, and what a change of them does to the notifications that wait for them.
 
 use events::MerchantId;
-use storage::{Error, GenericClient};
+use storage::{Error, GenericClient, Transaction};
 use tokio_postgres::Row;
 
 use super::{execute, ladder, parsed, query};
-use crate::{Ack, Endpoint, EndpointChange, Ladder};
+use crate::{Ack, Endpoint, EndpointChange, Format, Ladder};
 
 const PUT: &str = "
-INSERT INTO notify.endpoints AS e (merchant_id, url, enabled, ack, ladder_ms, secret)
-VALUES ($1, $3, coalesce($4::boolean, true), coalesce($5::text, 'any_2xx'), $7::bigint[], $8)
+INSERT INTO notify.endpoints AS e (merchant_id, url, enabled, ack, ladder_ms, secret, format)
+VALUES ($1, $3, coalesce($4::boolean, true),
+    coalesce($5::text, CASE $9::text WHEN 'form-md5' THEN 'success' ELSE 'any_2xx' END), $7::bigint[], $8,
+    coalesce($9::text, 'standard'))
 ON CONFLICT (merchant_id) DO UPDATE SET
     url = CASE WHEN $2::boolean THEN excluded.url ELSE e.url END,
     enabled = coalesce($4::boolean, e.enabled),
-    ack = coalesce($5::text, e.ack),
+    ack = coalesce($5::text, CASE WHEN $9::text <> e.format THEN excluded.ack ELSE e.ack END),
     ladder_ms = CASE WHEN $6::boolean THEN excluded.ladder_ms ELSE e.ladder_ms END,
+    format = coalesce($9::text, e.format),
     updated_at = now()
-RETURNING merchant_id, url, enabled, ack, ladder_ms, created_at, updated_at, xmax = 0 AS made";
+RETURNING merchant_id, url, enabled, ack, format, coalesce(keyring, secret) AS keyring, ladder_ms, created_at, updated_at,
+    xmax = 0 AS made";
 
-/// Makes or changes an endpoint. `sealed_secret` is taken only if it is made, which the answer says.
+/// Makes or changes an endpoint. `sealed_keyring` is taken only if it is made, which the answer says. Who acknowledges by
+/// another format and does not say how, does it as is usual for that.
 pub async fn put(
     client: &impl GenericClient,
     merchant_id: &MerchantId,
     change: &EndpointChange,
-    sealed_secret: &[u8],
+    sealed_keyring: &[u8],
 ) -> Result<(Endpoint, bool), Error> {
     let url = change.url.value();
     let ack = change.ack.map(Ack::as_str);
@@ -40,7 +45,8 @@ pub async fn put(
                 &ack,
                 &change.ladder.is_change(),
                 &ladder,
-                &sealed_secret,
+                &sealed_keyring,
+                &change.format.map(Format::as_str),
             ],
         )
         .await?;
@@ -48,8 +54,8 @@ pub async fn put(
 }
 
 const LIST: &str = "
-SELECT merchant_id, url, enabled, ack, ladder_ms, created_at, updated_at FROM notify.endpoints
-WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id LIMIT 10000";
+SELECT merchant_id, url, enabled, ack, format, coalesce(keyring, secret) AS keyring, ladder_ms, created_at, updated_at
+FROM notify.endpoints WHERE $1::text IS NULL OR merchant_id = $1 ORDER BY merchant_id LIMIT 10000";
 
 /// The endpoint of one merchant, or all of them (at most 10,000) by merchant.
 pub async fn list(
@@ -60,12 +66,36 @@ pub async fn list(
     query(client, LIST, &[&merchant_id]).await?.iter().map(endpoint).collect()
 }
 
-const ANY_SECRET: &str = "SELECT merchant_id, secret FROM notify.endpoints LIMIT 1";
+const LOCKED: &str = "
+SELECT merchant_id, url, enabled, ack, format, coalesce(keyring, secret) AS keyring, ladder_ms, created_at, updated_at
+FROM notify.endpoints WHERE merchant_id = $1 FOR UPDATE";
 
-/// The sealed secret of one endpoint or another.
-pub async fn any_secret(client: &impl GenericClient) -> Result<Option<(MerchantId, Vec<u8>)>, Error> {
-    let rows = query(client, ANY_SECRET, &[]).await?;
-    rows.first().map(|row| Ok((parsed(row, "merchant_id")?, row.try_get("secret")?))).transpose()
+/// An endpoint that nobody else can change until the transaction ends.
+pub async fn locked(tx: &Transaction<'_>, merchant_id: &MerchantId) -> Result<Option<Endpoint>, Error> {
+    query(tx, LOCKED, &[&merchant_id.as_str()]).await?.first().map(endpoint).transpose()
+}
+
+const REKEY: &str =
+    "UPDATE notify.endpoints SET keyring = $2, secret = $3, updated_at = now() WHERE merchant_id = $1";
+
+/// Gives an endpoint other keys, sealed: all of them, and the one secret that an older release may use.
+pub async fn rekey(
+    tx: &Transaction<'_>,
+    merchant_id: &MerchantId,
+    sealed_keyring: &[u8],
+    sealed_secret: &[u8],
+) -> Result<(), Error> {
+    execute(tx, REKEY, &[&merchant_id.as_str(), &sealed_keyring, &sealed_secret]).await?;
+    Ok(())
+}
+
+const ANY_KEYRING: &str =
+    "SELECT merchant_id, coalesce(keyring, secret) AS keyring FROM notify.endpoints LIMIT 1";
+
+/// The sealed keys of one endpoint or another.
+pub async fn any_keyring(client: &impl GenericClient) -> Result<Option<(MerchantId, Vec<u8>)>, Error> {
+    let rows = query(client, ANY_KEYRING, &[]).await?;
+    rows.first().map(|row| Ok((parsed(row, "merchant_id")?, row.try_get("keyring")?))).transpose()
 }
 
 fn endpoint(row: &Row) -> Result<Endpoint, Error> {
@@ -74,6 +104,8 @@ fn endpoint(row: &Row) -> Result<Endpoint, Error> {
         url: row.try_get("url")?,
         enabled: row.try_get("enabled")?,
         ack: parsed(row, "ack")?,
+        format: parsed(row, "format")?,
+        sealed_keyring: row.try_get("keyring")?,
         ladder: ladder(row)?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::leases::{LEASE, no_lower_version_pending};
 use super::{execute, ladder, millis, parsed, query};
-use crate::{Ack, Ladder};
+use crate::{Ack, Format, Ladder};
 
 /// Where a merchant gets its webhooks, as an attempt needs it.
 #[derive(Debug, Clone)]
@@ -21,12 +21,15 @@ pub struct Destination {
     pub ack: Ack,
     /// Its own delays.
     pub ladder: Option<Ladder>,
-    /// The signing secret under the master key.
-    pub sealed_secret: Vec<u8>,
+    /// What attempts send.
+    pub format: Format,
+    /// Its keys, under the master key.
+    pub sealed_keyring: Vec<u8>,
 }
 
 const DESTINATIONS: &str = "
-SELECT merchant_id, url, ack, ladder_ms, secret FROM notify.endpoints WHERE merchant_id = ANY($1::text[])";
+SELECT merchant_id, url, ack, ladder_ms, format, coalesce(keyring, secret) AS keyring
+FROM notify.endpoints WHERE merchant_id = ANY($1::text[])";
 
 /// Those of the merchants that have an endpoint, with an address or without.
 pub async fn destinations(
@@ -42,7 +45,8 @@ fn destination(row: &Row) -> Result<(MerchantId, Destination), Error> {
         url: row.try_get("url")?,
         ack: parsed(row, "ack")?,
         ladder: ladder(row)?,
-        sealed_secret: row.try_get("secret")?,
+        format: parsed(row, "format")?,
+        sealed_keyring: row.try_get("keyring")?,
     };
     Ok((parsed(row, "merchant_id")?, destination))
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{execute, ladder, millis, parsed, query};
-use crate::{Ack, Ladder};
+use crate::{Ack, Format, Ladder};
 
 /// How long a claim holds.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -66,9 +66,11 @@ pub struct Claimed {
     pub ack: Ack,
     /// The endpoint's own delays.
     pub ladder: Option<Ladder>,
-    /// The signing secret under the master key.
-    pub sealed_secret: Vec<u8>,
-    /// What to send.
+    /// What an attempt sends.
+    pub format: Format,
+    /// The endpoint's keys, under the master key.
+    pub sealed_keyring: Vec<u8>,
+    /// What to send, in the format `standard`.
     pub body: Vec<u8>,
     /// The trace.
     pub traceparent: Option<String>,
@@ -114,7 +116,7 @@ const CLAIM: &str = concat!(
     "
 WITH room AS (SELECT * FROM unnest($1::text[], $2::bigint[], $7::timestamptz[]) AS room (merchant_id, share, after)),
 candidates AS MATERIALIZED (
-    SELECT due.notification_id, e.merchant_id, e.secret, e.ack, e.ladder_ms, e.url AS endpoint_url,
+    SELECT due.notification_id, e.merchant_id, e.format, coalesce(e.keyring, e.secret) AS keyring, e.ack, e.ladder_ms, e.url AS endpoint_url,
         breaker.merchant_id IS NOT NULL AS probe,
         row_number() OVER (PARTITION BY e.merchant_id ORDER BY due.next_attempt_at) AS turn
     FROM notify.endpoints e
@@ -156,7 +158,7 @@ candidates AS MATERIALIZED (
     WHERE n.notification_id = c.notification_id
     RETURNING n.notification_id, n.merchant_id, n.order_no, n.pay_order_no, coalesce(n.url, c.endpoint_url) AS url,
         n.url IS NOT NULL AS own_url, n.body, n.traceparent, n.attempts, n.attempts - n.ladder_start AS climbed,
-        n.next_attempt_at, n.lease_until, c.secret, c.ack, c.ladder_ms, c.probe
+        n.next_attempt_at, n.lease_until, c.format, c.keyring, c.ack, c.ladder_ms, c.probe
 ), moved AS (
     UPDATE notify.breakers b SET probe_at = taken.lease_until
     FROM taken WHERE taken.probe AND b.merchant_id = taken.merchant_id
@@ -192,7 +194,8 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
         own_url: row.try_get("own_url")?,
         ack: parsed(row, "ack")?,
         ladder: ladder(row)?,
-        sealed_secret: row.try_get("secret")?,
+        format: parsed(row, "format")?,
+        sealed_keyring: row.try_get("keyring")?,
         body: row.try_get("body")?,
         traceparent: row.try_get("traceparent")?,
         attempt: following(row.try_get("attempts")?),

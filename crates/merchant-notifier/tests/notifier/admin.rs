@@ -18,15 +18,15 @@ use crate::support::{TestDatabase, event};
 
 const TOKEN: &str = "token";
 
-struct Client {
+pub(crate) struct Client {
     base: String,
     http: reqwest::Client,
     // Keeps the database until the test is over.
-    db: TestDatabase,
+    pub(crate) db: TestDatabase,
 }
 
 impl Client {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         service::tls::install();
         let db = TestDatabase::create().await;
         let admin = routes(Admin {
@@ -44,7 +44,7 @@ impl Client {
         Self { base, http: reqwest::Client::new(), db }
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN);
         if let Some(body) = body {
             request = request.json(&body);
@@ -53,11 +53,11 @@ impl Client {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.send(Method::GET, path, None).await
     }
 
-    async fn put(&self, merchant: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn put(&self, merchant: &str, body: Value) -> (u16, Value) {
         self.send(Method::PUT, &format!("/admin/endpoints/{merchant}"), Some(body)).await
     }
 }
@@ -122,6 +122,11 @@ async fn bad_input_is_a_problem_with_a_code() {
         (json!({ "ladder": ["soon"] }), "invalid"),
         (json!({ "ladder": [] }), "invalid"),
         (json!({ "ack": "ok" }), "invalid"),
+        (json!({ "format": "form_md5" }), "invalid"),
+        (json!({ "signature": "v2" }), "invalid"),
+        (json!({ "encryption": "rot13" }), "invalid"),
+        (json!({ "format": "form-md5", "signature": "v1a" }), "invalid"),
+        (json!({ "format": "form-md5", "encryption": "aes-256-gcm" }), "invalid"),
         (json!({ "ulr": "https://merchant.example/" }), "invalid"),
     ] {
         let (status, problem) = client.put("m1", body.clone()).await;

@@ -7,6 +7,8 @@ mod audit;
 mod batches;
 mod breaker_dispatch;
 mod breakers;
+mod formats;
+mod keys;
 mod leases;
 mod merchant;
 mod retention;

@@ -55,6 +55,7 @@ async fn an_endpoint_keeps_what_a_change_leaves_out() {
         enabled: Some(true),
         ack: Some(Ack::Success),
         ladder: Change::Set("1s,2s".parse().unwrap()),
+        format: None,
     };
     let (first, made) = endpoints::put(&client, &merchant("m1"), &full, b"first").await.unwrap();
     assert!(made && first.ack == Ack::Success && first.ladder == Some("1s,2s".parse().unwrap()));
@@ -65,7 +66,7 @@ async fn an_endpoint_keeps_what_a_change_leaves_out() {
     assert_eq!((&kept.url, kept.ack, &kept.ladder), (&first.url, first.ack, &first.ladder));
     let secret: Vec<u8> = db.value("SELECT secret FROM notify.endpoints").await;
     assert_eq!(secret, b"first");
-    assert_eq!(endpoints::any_secret(&client).await.unwrap(), Some((merchant("m1"), secret)));
+    assert_eq!(endpoints::any_keyring(&client).await.unwrap(), Some((merchant("m1"), secret)));
 
     let cleared = EndpointChange { url: Change::Clear, ladder: Change::Clear, ..nothing };
     let (cleared, _) = endpoints::put(&client, &merchant("m1"), &cleared, b"third").await.unwrap();

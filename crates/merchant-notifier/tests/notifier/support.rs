@@ -10,6 +10,7 @@ use merchant_notifier::{Change, EndpointChange};
 use serde_json::json;
 use storage::partitions::Maintainer;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -106,7 +107,18 @@ impl TestDatabase {
 }
 
 fn body(event: &PayEvent) -> Vec<u8> {
-    let body = json!({ "type": event.event_type, "data": { "order_no": event.order.order_no } });
+    let order = &event.order;
+    let time = |time: OffsetDateTime| time.format(&Rfc3339).unwrap();
+    let body = json!({
+        "type": event.event_type, "timestamp": time(event.occurred_at),
+        "data": {
+            "pay_order_no": order.pay_order_no, "order_no": order.order_no, "merchant_id": order.merchant_id,
+            "amount_minor": order.amount.amount_minor, "currency": order.amount.currency.to_string(),
+            "refunded_minor": order.refunded_minor, "status": order.status, "version": order.version,
+            "channel": order.channel, "channel_trade_no": order.channel_trade_no,
+            "paid_at": order.paid_at.map(time), "attach": order.attach,
+        },
+    });
     body.to_string().into_bytes()
 }
 

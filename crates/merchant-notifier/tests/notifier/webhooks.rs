@@ -20,7 +20,7 @@ use crate::support::{TestDatabase, event, eventually, merchant, refund_of};
 pub(crate) const LIMITS: Limits = Limits { workers: 32, per_endpoint: 4 };
 pub(crate) const LADDER: &str = "100ms,100ms,100ms,100ms,100ms,100ms";
 
-fn vault() -> Vault {
+pub(crate) fn vault() -> Vault {
     Vault::new(&MasterKey::default())
 }
 
@@ -43,8 +43,7 @@ impl Replica {
 
     fn with(db: &TestDatabase, sender: Sender) -> Self {
         let wake = Arc::new(Notify::new());
-        let deliveries = Deliveries::new(db.database.clone(), sender, LIMITS, Arc::clone(&wake));
-        let dispatcher = Dispatcher::new(db.database.clone(), deliveries, wake);
+        let dispatcher = Dispatcher::new(Deliveries::new(db.database.clone(), sender, LIMITS, wake));
         let cancel = CancellationToken::new();
         let stopped = cancel.clone();
         Self { cancel, task: tokio::spawn(async move { dispatcher.run(&stopped).await }) }
@@ -60,7 +59,7 @@ impl Replica {
 pub(crate) async fn connect(db: &TestDatabase, id: &str, receiver: &Merchant, change: EndpointChange) {
     let secret = Secret::generate(rand::random());
     receiver.trust(secret.verifying_key());
-    let sealed = vault().seal(&merchant(id), &secret).unwrap();
+    let sealed = vault().seal(&merchant(id), &secret.into()).unwrap();
     let change = EndpointChange { url: Change::Set(receiver.url.clone()), ..change };
     endpoints::put(&db.database.client().await.unwrap(), &merchant(id), &change, &sealed).await.unwrap();
 }
