@@ -71,6 +71,12 @@ pub enum Refusal {
     /// There are signatures, but of versions that the keys at hand cannot check.
     #[error("no signature of a version that the configured keys can check")]
     NoUsableSignature,
+    /// Signed in a way that is not taken.
+    #[error("the signature type {kind:?} is not taken")]
+    UnsupportedSignature {
+        /// How the channel names it, shortened.
+        kind: String,
+    },
     /// Signed by a key that the account does not have: perhaps the channel has rotated it.
     #[error("signed by the key {serial:?}, which the account does not have")]
     UnknownSerial {
@@ -101,7 +107,7 @@ pub enum Refusal {
     /// Authentic, but encrypted with a key that the account does not have.
     #[error("cannot be decrypted with any key of the account")]
     DecryptFailed,
-    /// Authentic, but encrypted or signed by an algorithm that is not taken.
+    /// Authentic, but encrypted by an algorithm that is not taken.
     #[error("the algorithm {algorithm:?} is not taken")]
     UnsupportedAlgorithm {
         /// Its name, shortened.
@@ -140,6 +146,7 @@ impl Refusal {
             Self::MalformedHeader { .. } => "malformed_header",
             Self::MissingSign => "missing_sign",
             Self::NoUsableSignature => "no_v1_signature",
+            Self::UnsupportedSignature { .. } => "unsupported_signature_type",
             Self::UnknownSerial { .. } => "unknown_serial",
             Self::Probe => "probe",
             Self::TooOld { .. } => "too_old",
@@ -161,6 +168,7 @@ impl Refusal {
             | Self::MalformedHeader { .. }
             | Self::MissingSign
             | Self::NoUsableSignature
+            | Self::UnsupportedSignature { .. }
             | Self::UnknownSerial { .. }
             | Self::Probe
             | Self::TooOld { .. }
@@ -203,4 +211,27 @@ pub struct Answer {
     pub content_type: Option<&'static str>,
     /// The body.
     pub body: String,
+}
+
+impl Answer {
+    /// For channels that look at the status alone: `success` for what need not be repeated, everything else explained as RFC 9457 tells.
+    pub(crate) fn by_status(outcome: &Outcome<'_>, success: impl FnOnce() -> Self) -> Self {
+        match outcome {
+            Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => success(),
+            Outcome::Refused(refusal) => {
+                let status = if refusal.is_authentic() { 422 } else { 401 };
+                problem(status, refusal.code(), &refusal.to_string())
+            }
+            Outcome::Contradiction(reason) => problem(409, "contradiction", reason.as_str()),
+            Outcome::UnknownPayOrder => {
+                problem(404, "unknown_pay_order", "there is no pay order of this number")
+            }
+            Outcome::NotPersisted => problem(503, "not_persisted", "nothing was stored, try again"),
+        }
+    }
+}
+
+fn problem(status: u16, code: &str, detail: &str) -> Answer {
+    let body = serde_json::json!({ "type": "about:blank", "status": status, "code": code, "detail": detail });
+    Answer { status, content_type: Some("application/problem+json"), body: body.to_string() }
 }

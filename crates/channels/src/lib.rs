@@ -46,11 +46,14 @@
 //! A new kind of channel is one file beside [`standard`] and one variant of the enum in `account.rs`.
 
 mod account;
+pub mod alipay;
 mod callback;
 mod config;
 mod rsa;
 pub mod standard;
+pub mod stripe;
 mod values;
+pub mod wechatpay;
 
 pub use account::Account;
 pub use callback::{Answer, Callback, ChannelFact, Outcome, Refusal, Request};

@@ -1,4 +1,4 @@
-//! RSA keys of channels: SHA256withRSA, PKCS#1 v1.5, which Alipay calls RSA2 and WeChat Pay RSA-SHA256.
+//! RSA keys of channels: `SHA256withRSA`, PKCS#1 v1.5, which Alipay calls RSA2 and WeChat Pay RSA-SHA256.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
-use ring::signature::{
-    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
-};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
 use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
 use x509_cert::der::pem::decode_vec;
 use x509_cert::der::{Decode as _, Reader as _, SliceReader};

@@ -52,28 +52,10 @@ impl Standard {
         body::parse(account, verified.id, request.body)
     }
 
-    /// 2xx stops the channel's retries; everything else is repeated by the channel and explained as RFC 9457 tells.
+    /// 2xx stops the channel's retries.
     pub(crate) fn answer(outcome: &Outcome<'_>) -> Answer {
-        match outcome {
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => {
-                Answer { status: 204, content_type: None, body: String::new() }
-            }
-            Outcome::Refused(refusal) => {
-                let status = if refusal.is_authentic() { 422 } else { 401 };
-                problem(status, refusal.code(), &refusal.to_string())
-            }
-            Outcome::Contradiction(reason) => problem(409, "contradiction", reason.as_str()),
-            Outcome::UnknownPayOrder => {
-                problem(404, "unknown_pay_order", "there is no pay order of this number")
-            }
-            Outcome::NotPersisted => problem(503, "not_persisted", "nothing was stored, try again"),
-        }
+        Answer::by_status(outcome, || Answer { status: 204, content_type: None, body: String::new() })
     }
-}
-
-fn problem(status: u16, code: &str, detail: &str) -> Answer {
-    let body = serde_json::json!({ "type": "about:blank", "status": status, "code": code, "detail": detail });
-    Answer { status, content_type: Some("application/problem+json"), body: body.to_string() }
 }
 
 impl From<VerifyError> for Refusal {

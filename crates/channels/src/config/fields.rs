@@ -88,6 +88,15 @@ impl<'a> Fields<'a> {
         String::new()
     }
 
+    /// The text in this field, if it is there.
+    pub(crate) fn optional_text(&mut self, field: &'static str) -> Option<String> {
+        if self.has_any(&[field]) {
+            return Some(self.text(field));
+        }
+        self.known.push(field);
+        None
+    }
+
     /// Whether any of these fields is there and was not taken yet.
     pub(crate) fn has_any(&self, fields: &[&str]) -> bool {
         fields.iter().any(|field| self.table.contains_key(*field))

@@ -1,0 +1,287 @@
+//! What each event states.
+
+use ::events::{ChannelAccount, ContradictionReason, Currency, Fact, FactKind, Money};
+use channels::stripe::{Kind, sign, simulate};
+use channels::{Callback, ChannelFact, ChannelSet, Outcome, Refusal, Request};
+use serde_json::{Value, json};
+use time::Duration;
+
+use super::{NOW, OTHER, SECRET, channels, notice, secret, verify};
+
+fn verify_body(body: &Value) -> Result<Callback, Refusal> {
+    let sent = sign(body.to_string(), &secret(), NOW);
+    verify(&sent.headers(), sent.body.as_bytes())
+}
+
+/// The event of a kind as JSON, to be changed.
+fn event(kind: Kind) -> Value {
+    let sent = simulate(&notice(kind), "evt_1", &secret(), NOW).expect("it can be stated");
+    serde_json::from_str(&sent.body).expect("it is JSON")
+}
+
+/// The event with its object changed; `null` takes a field away.
+fn with(kind: Kind, changes: &Value) -> Value {
+    let mut event = event(kind);
+    let object = event["data"]["object"].as_object_mut().expect("it is an object");
+    object.extend(changes.as_object().expect("changes are an object").clone());
+    object.retain(|_, value| !value.is_null());
+    event
+}
+
+fn stated(body: &Value) -> ChannelFact {
+    match verify_body(body) {
+        Ok(Callback::Fact(stated)) => stated,
+        other => panic!("expected a fact from {body}, got {other:?}"),
+    }
+}
+
+/// Why it is ignored.
+fn ignored(body: &Value) -> String {
+    match verify_body(body) {
+        Ok(Callback::Ignored { dedupe_id, reason }) => {
+            assert_eq!(dedupe_id, "evt_1");
+            reason
+        }
+        other => panic!("expected {body} to be ignored, got {other:?}"),
+    }
+}
+
+#[test]
+fn each_type_states_what_it_means() {
+    let refunded = FactKind::Refunded { refunded_minor: 500, refunded_at: NOW };
+    for (kind, expected) in [
+        (Kind::PaymentIntentSucceeded, FactKind::Succeeded { paid_at: NOW }),
+        (Kind::CheckoutSessionCompleted, FactKind::Succeeded { paid_at: NOW }),
+        (Kind::CheckoutSessionAsyncPaymentSucceeded, FactKind::Succeeded { paid_at: NOW }),
+        (Kind::CheckoutSessionAsyncPaymentFailed, FactKind::Failed),
+        (Kind::ChargeRefunded, refunded),
+    ] {
+        let ChannelFact { dedupe_id, pay_order_no, fact } = stated(&event(kind));
+        assert_eq!((dedupe_id.as_str(), pay_order_no.as_str()), ("evt_1", "P1"), "{kind:?}");
+        let expected = Fact {
+            kind: expected,
+            account: Some(ChannelAccount::parse("stripe_main").unwrap()),
+            amount: Some(notice(kind).amount),
+            channel_trade_no: Some("pi_1".to_owned()),
+            accepted: false,
+        };
+        assert_eq!(fact, expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn what_is_no_result_is_acknowledged_and_ignored() {
+    assert!(ignored(&event(Kind::PaymentIntentPaymentFailed)).contains("another"));
+    for status in ["unpaid", "no_payment_required"] {
+        let session =
+            json!({"payment_status": status, "amount_total": null, "currency": null, "payment_intent": null});
+        assert!(
+            ignored(&with(Kind::CheckoutSessionCompleted, &session)).contains("not paid yet"),
+            "{status}"
+        );
+    }
+    assert!(
+        ignored(&json!({"id": "evt_1", "type": "terminal.reader.action_failed"})).contains("terminal.reader")
+    );
+}
+
+#[test]
+fn the_number_is_in_the_metadata_or_is_the_reference() {
+    let kind = Kind::PaymentIntentSucceeded;
+    let number = |changes: &Value| stated(&with(kind, changes)).pay_order_no.to_string();
+    assert_eq!(number(&json!({"metadata": {"pay_order_no": "P2", "more": "x"}})), "P2");
+    assert_eq!(number(&json!({"metadata": {}, "client_reference_id": "P3"})), "P3");
+    assert_eq!(number(&json!({"metadata": null, "client_reference_id": "P3"})), "P3");
+    assert_eq!(number(&json!({"metadata": {"pay_order_no": "P2"}, "client_reference_id": "P3"})), "P2");
+    // Payments of others, which share the account at Stripe.
+    for kind in [kind, Kind::CheckoutSessionCompleted, Kind::ChargeRefunded] {
+        let theirs = with(kind, &json!({"metadata": {"cart": "7"}, "client_reference_id": null}));
+        assert!(ignored(&theirs).contains("metadata.pay_order_no"), "{kind:?}");
+    }
+
+    let configured = channels(&format!("secret = '{SECRET}'\nmetadata_key = 'order'"));
+    let sent = sign(with(kind, &json!({"metadata": {"order": "P4"}})).to_string(), &secret(), NOW);
+    let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+    let verdict = configured.account("stripe_main").unwrap().verify(&request, NOW);
+    assert!(
+        matches!(&verdict, Ok(Callback::Fact(stated)) if stated.pay_order_no.as_str() == "P4"),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn what_was_received_is_what_counts() {
+    let amount = |kind, changes: &Value| stated(&with(kind, changes)).fact.amount.unwrap().amount_minor;
+    assert_eq!(amount(Kind::PaymentIntentSucceeded, &json!({"amount": 1999, "amount_received": 1000})), 1000);
+    assert_eq!(amount(Kind::ChargeRefunded, &json!({"amount": 1999, "amount_captured": 1000})), 1000);
+    assert_eq!(amount(Kind::ChargeRefunded, &json!({"amount": 1999, "amount_captured": null})), 1999);
+}
+
+#[test]
+fn amounts_are_in_units_of_stripe() {
+    let kind = Kind::PaymentIntentSucceeded;
+    for (currency, received, minor) in [
+        ("jpy", 500, 500),
+        ("mga", 500, 50_000),
+        ("isk", 50_000, 500),
+        ("ugx", 50_000, 500),
+        ("kwd", 5120, 5120),
+    ] {
+        let stated = stated(&with(kind, &json!({"currency": currency, "amount_received": received})));
+        let expected = Money::new(minor, Currency::parse(&currency.to_ascii_uppercase()).unwrap());
+        assert_eq!(stated.fact.amount, Some(expected));
+    }
+    for (currency, received) in [("isk", 50_001), ("ugx", 99), ("kwd", 5124), ("usd", -1), ("mga", i64::MAX)]
+    {
+        let refusal = verify_body(&with(kind, &json!({"currency": currency, "amount_received": received})))
+            .unwrap_err();
+        assert_eq!(refusal.code(), "bad_amount_format", "{currency}: {refusal}");
+        assert!(refusal.to_string().contains("amount_received"), "{refusal}");
+    }
+    let refund =
+        json!({"currency": "isk", "amount": 50_000, "amount_captured": 50_000, "amount_refunded": 150});
+    assert_eq!(verify_body(&with(Kind::ChargeRefunded, &refund)).unwrap_err().code(), "bad_amount_format");
+}
+
+#[test]
+fn a_wrong_field_is_named() {
+    for (kind, changes, part) in [
+        (Kind::PaymentIntentSucceeded, json!({"metadata": {"pay_order_no": "a b"}}), "pay_order_no"),
+        (Kind::PaymentIntentSucceeded, json!({"id": null}), "id"),
+        (Kind::PaymentIntentSucceeded, json!({"id": ""}), "payment_intent"),
+        (Kind::PaymentIntentSucceeded, json!({"amount_received": null}), "amount_received"),
+        (Kind::PaymentIntentSucceeded, json!({"amount_received": 19.99}), "expected i64"),
+        (Kind::PaymentIntentSucceeded, json!({"currency": "xyz"}), "currency"),
+        (Kind::CheckoutSessionCompleted, json!({"payment_status": null}), "payment_status"),
+        (Kind::CheckoutSessionCompleted, json!({"payment_intent": null}), "payment_intent"),
+        (Kind::CheckoutSessionCompleted, json!({"amount_total": null}), "amount_total"),
+        (Kind::ChargeRefunded, json!({"payment_intent": null}), "payment_intent"),
+        (Kind::ChargeRefunded, json!({"amount_refunded": null}), "amount_refunded"),
+    ] {
+        let refusal = verify_body(&with(kind, &changes)).unwrap_err();
+        assert_eq!(refusal.code(), "unreadable", "{changes}: {refusal}");
+        assert!(refusal.to_string().contains(part), "{changes}: {refusal}");
+    }
+    for (field, value) in
+        [("id", json!("a b")), ("created", json!(-1)), ("created", json!(i64::MAX)), ("data", json!(1))]
+    {
+        let mut event = event(Kind::PaymentIntentSucceeded);
+        event[field] = value;
+        assert_eq!(verify_body(&event).unwrap_err().code(), "unreadable", "{event}");
+    }
+    for body in ["", "null", "[]", "{}", "{\"id\":1}"] {
+        let sent = sign(body.to_owned(), &secret(), NOW);
+        assert_eq!(verify(&sent.headers(), body.as_bytes()).unwrap_err().code(), "unreadable", "{body}");
+    }
+}
+
+#[test]
+fn the_header_is_a_list_with_one_time() {
+    let sent = simulate(&notice(Kind::PaymentIntentSucceeded), "evt_1", &secret(), NOW).unwrap();
+    let (time, v1) = sent.signature.split_once(',').unwrap();
+    let digits = v1.strip_prefix("v1=").unwrap();
+    let others = |count: usize| format!("{time},{}{v1}", "v1=00,".repeat(count));
+    let code = |header: &str| {
+        let verdict = verify(&[("Stripe-Signature", header)], sent.body.as_bytes());
+        verdict.map_or_else(|refusal| refusal.code(), |_| "ok")
+    };
+    for (header, expected) in [
+        (sent.signature.clone(), "ok"),
+        (format!("{v1},{time}"), "ok"),
+        (format!("{time},v0={digits},v1=00,{v1}"), "ok"),
+        (others(15), "ok"),
+        (others(16), "malformed_header"),
+        (format!("{time},v0={digits}"), "no_v1_signature"),
+        (format!("{time},v1={}", digits.to_ascii_uppercase()), "bad_signature"),
+        (format!("{time},v1={}", &digits[..62]), "bad_signature"),
+        (format!("{time},v1="), "bad_signature"),
+        (format!("{time},{time},{v1}"), "malformed_header"),
+        (format!("t=1767225599,{v1}"), "bad_signature"),
+        (format!("t=+1767225600,{v1}"), "malformed_header"),
+        (format!("t=,{v1}"), "malformed_header"),
+        (format!("t=99999999999999999999,{v1}"), "malformed_header"),
+        (format!("{time},{v1},"), "malformed_header"),
+        (v1.to_owned(), "malformed_header"),
+        (String::new(), "malformed_header"),
+    ] {
+        assert_eq!(code(&header), expected, "{header}");
+    }
+    assert_eq!(verify(&[], sent.body.as_bytes()), Err(Refusal::MissingHeader { name: "stripe-signature" }));
+}
+
+#[test]
+fn the_clocks_may_differ_by_five_minutes_both_ways() {
+    let channels = channels(&format!("secret = '{SECRET}'"));
+    let account = channels.account("stripe_main").unwrap();
+    for (seconds, expected) in [
+        (0, None),
+        (300, None),
+        (-300, None),
+        (301, Some(Refusal::TooOld { age_seconds: 301 })),
+        (-301, Some(Refusal::TooNew { ahead_seconds: 301 })),
+    ] {
+        let sent = simulate(&notice(Kind::PaymentIntentSucceeded), "evt_1", &secret(), NOW).unwrap();
+        let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+        assert_eq!(account.verify(&request, NOW + Duration::seconds(seconds)).err(), expected, "{seconds}");
+    }
+}
+
+#[test]
+fn any_secret_of_a_rotation_fits_and_others_do_not() {
+    let sent = simulate(&notice(Kind::PaymentIntentSucceeded), "evt_1", &secret(), NOW).unwrap();
+    let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+    for (secrets, expected) in
+        [(vec![OTHER, SECRET], true), (vec![SECRET, OTHER], true), (vec![OTHER], false)]
+    {
+        let channels = channels(&format!("secrets = {secrets:?}"));
+        let verdict = channels.account("stripe_main").unwrap().verify(&request, NOW);
+        assert_eq!(verdict.is_ok(), expected, "{verdict:?}");
+    }
+}
+
+#[test]
+fn the_channels_file_names_what_is_wrong_and_tells_no_secret() {
+    let errors = |more: &str| {
+        let text = format!("[a]\nkind = 'stripe'\n{more}\n");
+        ChannelSet::parse(&text, |_| Err(std::io::ErrorKind::NotFound.into())).unwrap_err().to_string()
+    };
+    for wrong in ["whsec_", "whsec_short", "sk_live_0123456789", "whsec_with a space"] {
+        let errors = errors(&format!("secret = '{wrong}'"));
+        assert!(errors.starts_with("[a] secret: expected an endpoint's signing secret"), "{errors}");
+        assert!(!errors.contains("0123456789") && !errors.contains("short"), "{errors}");
+    }
+    assert!(errors("").contains("[a] secret: missing"));
+    assert!(
+        errors(&format!("secret = '{SECRET}'\nmetadata_key = 1"))
+            .contains("metadata_key: expected a text, got integer")
+    );
+    let unknown = errors(&format!("secret = '{SECRET}'\nmetadatakey = 'x'"));
+    assert!(
+        unknown.contains("expected one of kind, secret") && unknown.contains("metadata_key"),
+        "{unknown}"
+    );
+    assert!(!format!("{:?}", channels(&format!("secret = '{SECRET}'"))).contains("test_secret"));
+}
+
+#[test]
+fn every_outcome_has_its_answer() {
+    let channels = channels(&format!("secret = '{SECRET}'"));
+    let account = channels.account("stripe_main").unwrap();
+    for outcome in [Outcome::Accepted, Outcome::Duplicate, Outcome::Ignored] {
+        let answer = account.answer(&outcome);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "{\"received\":true}"));
+    }
+    let forged = Refusal::MissingHeader { name: "stripe-signature" };
+    let strange = Refusal::BadAmount { detail: "…".to_owned() };
+    for (outcome, status, code) in [
+        (Outcome::Refused(&forged), 401, "missing_header"),
+        (Outcome::Refused(&strange), 422, "bad_amount_format"),
+        (Outcome::Contradiction(ContradictionReason::AmountMismatch), 409, "contradiction"),
+        (Outcome::UnknownPayOrder, 404, "unknown_pay_order"),
+        (Outcome::NotPersisted, 503, "not_persisted"),
+    ] {
+        let answer = account.answer(&outcome);
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((answer.status, &problem["code"]), (status, &json!(code)), "{outcome:?}");
+    }
+}
