@@ -14,11 +14,12 @@ use service::http::{Limits, shell};
 use storage::Database;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::{self, Passwords};
 use crate::api_keys::KeyCache;
-use crate::callbacks;
 use crate::facts::FactWriter;
 use crate::pay_orders::{self, PayOrderWriter};
 use crate::signals::Signals;
+use crate::{balance_payment, callbacks};
 
 /// Longest request: the longest long poll and something for its queries.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) pay_orders: PayOrderWriter,
     pub(crate) signals: Arc<Signals>,
     pub(crate) keys: KeyCache,
+    pub(crate) passwords: Passwords,
     /// From the end of payability to the close.
     pub(crate) close_grace: Duration,
     /// Long polls answer at once when this is cancelled.
@@ -46,6 +48,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/pay-orders", post(pay_orders::create).get(pay_orders::get_by_order))
         .route("/v1/pay-orders/{pay_order_no}", get(pay_orders::get_by_number))
         .route("/v1/pay-orders/{pay_order_no}/close", post(pay_orders::close))
+        .route("/v1/pay-orders/{pay_order_no}/balance-payment", post(balance_payment::pay))
+        .route("/v1/accounts", post(accounts::create))
+        .route("/v1/accounts/{user_id}", get(accounts::get))
+        .route("/v1/accounts/{user_id}/flows", get(accounts::flows))
         .route("/v1/callbacks/{channel_account}", post(callbacks::receive))
         .route("/openapi.yaml", get(openapi))
         .with_state(app);

@@ -15,9 +15,9 @@ use events::{ContradictionReason, Fact, PayOrderNo};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub(crate) use fold::{Contradiction, Counted, NewEvent, NewRefund};
+pub(crate) use fold::{Contradiction, Counted, Folded, NewEvent, NewRefund};
 pub(crate) use resolve::{Refusal, resolve};
-pub(crate) use writer::FactWriter;
+pub(crate) use writer::{FactWriter, announce, write_in};
 
 use crate::trace_context::TraceContext;
 

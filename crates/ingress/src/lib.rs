@@ -16,9 +16,11 @@
 //!
 //! RabbitMQ is never waited for in a request. `admin` shows merchants, contradictions, traces and the audit.
 
+mod accounts;
 mod admin;
 mod api_keys;
 mod app;
+mod balance_payment;
 mod batches;
 mod callbacks;
 mod checkup;

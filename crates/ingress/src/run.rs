@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::Passwords;
 use crate::api_keys::KeyCache;
 use crate::app::{self, App};
 use crate::expiry::Sweeper;
@@ -113,6 +114,7 @@ impl Service {
             channels: config.channels,
             signals,
             keys: KeyCache::default(),
+            passwords: Passwords::default(),
             close_grace: config.close_grace,
             draining: shutdown.soft.clone(),
         });

@@ -13,6 +13,7 @@ pub(crate) mod outbox;
 pub(crate) mod pay_orders;
 pub(crate) mod refunds;
 pub(crate) mod trace;
+pub(crate) mod users;
 
 use std::error::Error as StdError;
 use std::str::FromStr;

@@ -64,7 +64,7 @@ async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<V
 }
 
 /// Wakes who waits for what was committed.
-pub(super) fn announce(signals: &Signals, folded: &Folded) {
+pub(crate) fn announce(signals: &Signals, folded: &Folded) {
     if !folded.events.is_empty() {
         signals.outbox_filled();
     }
@@ -82,7 +82,7 @@ pub(super) fn announce(signals: &Signals, folded: &Folded) {
 }
 
 /// Writes `jobs` within a transaction: everything that they change, or nothing.
-pub(super) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folded, Error> {
+pub(crate) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folded, Error> {
     let mut numbers: Vec<_> = jobs.iter().map(|job| job.pay_order_no.as_str()).collect();
     numbers.sort_unstable();
     numbers.dedup();

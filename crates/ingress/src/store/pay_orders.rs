@@ -78,6 +78,16 @@ pub(crate) async fn lock(
     rows.iter().map(pay_order).map(|order| order.map(|order| (order.pay_order_no.clone(), order))).collect()
 }
 
+/// Locks one pay order and returns it, if it exists, with its times.
+pub(crate) async fn lock_one(
+    tx: &Transaction<'_>,
+    pay_order_no: &PayOrderNo,
+) -> Result<Option<StoredPayOrder>, Error> {
+    let statement = tx.prepare_cached(LOCK).await?;
+    let row = tx.query_opt(&statement, &[&[pay_order_no.as_str()].as_slice()]).await?;
+    row.as_ref().map(stored).transpose()
+}
+
 const SAVE: &str = "
     UPDATE pay.pay_orders o
     SET status = n.status, version = n.version, refunded_minor = n.refunded_minor,

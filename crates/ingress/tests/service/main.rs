@@ -1,7 +1,9 @@
 //! The ingress over HTTP and AMQP, on real servers.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
+mod accounts;
 mod admin;
+mod balance_payment;
 mod callbacks;
 mod closing;
 mod contradictions;

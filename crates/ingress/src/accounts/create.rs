@@ -1,0 +1,91 @@
+//! `POST /v1/accounts`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use events::{Currency, UserId, to_micros};
+use ledger::{Account, Balance};
+use serde::{Deserialize, Serialize};
+use service::Problem;
+use service::extract::Json;
+use storage::Error;
+use time::OffsetDateTime;
+
+use super::PayPassword;
+use crate::api_keys::Caller;
+use crate::app::{App, unavailable};
+use crate::store::users::{self, UserKey};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAccount {
+    user_id: UserId,
+    pay_password: PayPassword,
+    currency: Currency,
+}
+
+/// An account of a user.
+#[derive(Debug, Serialize)]
+struct AccountView {
+    user_id: UserId,
+    currency: Currency,
+    balance_minor: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    opened_at: OffsetDateTime,
+}
+
+/// Makes the user, unless there is one, whose password this must be, and opens its account in the currency.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Caller(merchant_id): Caller,
+    Json(request): Json<NewAccount>,
+) -> Result<Response, Problem> {
+    let NewAccount { user_id, pay_password, currency } = request;
+    let pay_password = pay_password.for_a_user()?;
+    let user = UserKey { merchant_id, user_id };
+    if !make_user(&app, &user, &pay_password).await? {
+        app.passwords.turn(&user).await?.check(&app.database, &user, &pay_password).await?;
+    }
+    let account = user.account(currency);
+    let (is_new, opened) = open(&app, &account).await.map_err(unavailable)?;
+    let opened = opened.ok_or_else(Problem::internal)?;
+    let location = format!("/v1/accounts/{}", user.user_id);
+    let view = AccountView {
+        user_id: user.user_id,
+        currency,
+        balance_minor: opened.balance_minor,
+        opened_at: opened.opened_at,
+    };
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, [(LOCATION, location)], Json(view)).into_response())
+}
+
+/// True if the user is new; false if there was one already, or was made at the same time.
+async fn make_user(app: &App, user: &UserKey, pay_password: &PayPassword) -> Result<bool, Problem> {
+    let now = to_micros(OffsetDateTime::now_utc());
+    let known = {
+        let client = app.database.client().await.map_err(unavailable)?;
+        users::find(&client, user, now).await.map_err(unavailable)?
+    };
+    if known.is_some() {
+        return Ok(false);
+    }
+    let hash = app.passwords.turn(user).await?.hash(pay_password.clone()).await?;
+    let client = app.database.client().await.map_err(unavailable)?;
+    users::insert(&client, user, &hash, now).await.map_err(unavailable)
+}
+
+/// Opens the account unless it is open; whether it is new, and what it holds.
+async fn open(app: &App, account: &Account) -> Result<(bool, Option<Balance>), Error> {
+    app.database
+        .transaction(|tx| {
+            Box::pin(async move {
+                let is_new = ledger::open_account(&tx, account).await?;
+                Ok((is_new, ledger::balance(&*tx, account).await?))
+            })
+        })
+        .await
+}

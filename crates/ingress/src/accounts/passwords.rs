@@ -1,0 +1,148 @@
+//! Checking pay passwords: few at once, and of each user one after the other, counted before it is looked at.
+//!
+//! A hash takes 19 MiB and some 20 ms of a core on purpose, so whoever sends many at once must not get them all worked on at
+//! once. And one user's are worked on in turn: many right ones at the same time would else be taken for guesses.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use events::to_micros;
+use service::Problem;
+use storage::Database;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::password::{NOBODY, PayPassword};
+use crate::app::unavailable;
+use crate::store::users::{self, UserKey, WINDOW};
+
+/// Of the cores, so many are left to everything else for one that hashes.
+const CORES_PER_PLACE: usize = 2;
+/// Places at most, 152 MiB together.
+const MAX_PLACES: usize = 8;
+/// Longest wait for a turn and a place. What comes when all are taken is not counted against the user.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Users are divided among so many turns.
+const TURNS: usize = 256;
+
+/// Where passwords are hashed.
+#[derive(Debug)]
+pub(crate) struct Passwords {
+    places: Arc<Semaphore>,
+    turns: [Mutex<()>; TURNS],
+    max_wait: Duration,
+}
+
+/// A user's turn to have a password hashed, and a place for it. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    place: OwnedSemaphorePermit,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Default for Passwords {
+    /// As many places as this machine bears.
+    fn default() -> Self {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let places = (cores / CORES_PER_PLACE).clamp(1, MAX_PLACES);
+        let turns = [const { Mutex::const_new(()) }; TURNS];
+        Self { places: Arc::new(Semaphore::new(places)), turns, max_wait: MAX_WAIT }
+    }
+}
+
+impl Passwords {
+    /// Waits for the user's turn and a place; `busy` (503) if that takes too long.
+    pub(crate) async fn turn(&self, user: &UserKey) -> Result<Turn<'_>, Problem> {
+        let deadline = Instant::now() + self.max_wait;
+        let mut hasher = DefaultHasher::new();
+        user.hash(&mut hasher);
+        let turn = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
+        let turn = timeout_at(deadline, self.turns[turn].lock()).await.map_err(|_| busy())?;
+        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
+        // It is never closed.
+        let place = place.ok().and_then(Result::ok).ok_or_else(busy)?;
+        Ok(Turn { place, _turn: turn })
+    }
+}
+
+impl Turn<'_> {
+    /// The hash of a new user's password.
+    pub(super) async fn hash(self, password: PayPassword) -> Result<String, Problem> {
+        hashing(self.place, move || password.hash()).await
+    }
+
+    /// Whether `password` is the user's: else 403 `wrong_pay_password`, also if there is no such user, which takes as long; 429
+    /// `too_many_attempts` if too many were wrong of late, be this one right or wrong.
+    pub(crate) async fn check(
+        self,
+        database: &Database,
+        user: &UserKey,
+        password: &PayPassword,
+    ) -> Result<(), Problem> {
+        let now = to_micros(OffsetDateTime::now_utc());
+        let known = {
+            // Given back while the password is hashed.
+            let client = database.client().await.map_err(unavailable)?;
+            let known = users::find(&client, user, now).await.map_err(unavailable)?;
+            if let Some(until) = known.as_ref().and_then(|known| known.locked_until) {
+                return Err(too_many_attempts(user, until - now));
+            }
+            // Another replica may have counted the last one meanwhile.
+            if known.is_some() && !users::count_attempt(&client, user, now).await.map_err(unavailable)? {
+                return Err(too_many_attempts(user, WINDOW));
+            }
+            known
+        };
+        let exists = known.is_some();
+        let hash = known.map_or_else(|| NOBODY.to_owned(), |known| known.password_hash);
+        let password = password.clone();
+        let right = hashing(self.place, move || password.has(&hash)).await?;
+        if !(right && exists) {
+            let detail = "there is no such user, or the pay password is another one";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "wrong_pay_password", detail));
+        }
+        let client = database.client().await.map_err(unavailable)?;
+        users::forget_attempts(&client, user).await.map_err(unavailable)
+    }
+}
+
+/// Runs `work` on a thread that may block. Its place is taken until it is done, even if nobody waits for it any more.
+async fn hashing<T: Send + 'static>(
+    place: OwnedSemaphorePermit,
+    work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
+) -> Result<T, Problem> {
+    let worked = spawn_blocking(move || {
+        let done = work();
+        drop(place);
+        done
+    });
+    let error = match worked.await {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(error, "a password cannot be hashed");
+    Err(Problem::internal())
+}
+
+fn busy() -> Problem {
+    let detail = "too many passwords are being checked at once; nothing was checked, send the request again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
+}
+
+fn too_many_attempts(user: &UserKey, wait: time::Duration) -> Problem {
+    let UserKey { merchant_id, user_id } = user;
+    tracing::warn!(%merchant_id, %user_id, wait_s = wait.whole_seconds(), "too many wrong pay passwords");
+    let seconds = u32::try_from(wait.whole_seconds().max(0)).unwrap_or(u32::MAX).saturating_add(1);
+    let detail = "too many wrong passwords of this user; none is looked at until then";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail).retry_after(seconds)
+}
+
+#[cfg(test)]
+mod tests;
