@@ -18,6 +18,7 @@ mod notifications;
 mod outages;
 mod problems;
 mod promises;
+mod refunds;
 mod replicas;
 mod retention;
 mod upstream;
