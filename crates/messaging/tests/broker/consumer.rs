@@ -1,7 +1,7 @@
 //! Verdicts and what becomes of them.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use messaging::header;
 
@@ -178,4 +178,25 @@ async fn a_deleted_queue_is_made_again() {
     fixture.publish(&names("message", 3)).await;
     until("all are done", || handler.done_count() == 3).await;
     running.stop().await;
+}
+
+/// A transaction for each message of a steady trickle would cost more than it carries.
+#[tokio::test]
+async fn what_trickles_in_is_gathered_into_batches() {
+    let fixture = Fixture::new().await;
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer(), handler.clone());
+    fixture.publish(&names("first", 1)).await;
+    until("the consumer has widened", || handler.done_count() == 1).await;
+    let start = Instant::now();
+    let before = handler.batches.load(Ordering::SeqCst);
+    for body in names("good", 100) {
+        fixture.publish(&[body]).await;
+    }
+    until("all are done", || handler.done_count() == 101).await;
+    let elapsed = start.elapsed();
+    running.stop().await;
+    let batches = (handler.batches.load(Ordering::SeqCst) - before) as u128;
+    let most = elapsed.as_millis() / 10 + 2;
+    assert!(batches <= most, "{batches} batches in {elapsed:?}, expected {most} at most");
 }
