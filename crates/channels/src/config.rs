@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use events::ChannelAccount;
 use toml::{Table, Value};
@@ -14,10 +15,10 @@ pub(crate) use fields::Fields;
 
 use crate::Account;
 
-/// Every configured channel account. The default has none: then only balance payments are possible.
-#[derive(Debug, Default)]
+/// Every configured channel account; clones share them. The default has none: then only balance payments are possible.
+#[derive(Debug, Clone, Default)]
 pub struct ChannelSet {
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, Arc<Account>>,
 }
 
 /// All that is wrong with a channels file; `Display` gives one line per error.
@@ -59,7 +60,7 @@ impl ChannelSet {
         for (name, value) in tables {
             match parse_account(&name, value, &read_file) {
                 Ok(account) => {
-                    accounts.insert(name, account);
+                    accounts.insert(name, Arc::new(account));
                 }
                 Err(more) => errors.extend(more),
             }
@@ -76,7 +77,7 @@ impl ChannelSet {
 
     /// The account of this name.
     pub fn account(&self, name: &str) -> Option<&Account> {
-        self.accounts.get(name)
+        self.accounts.get(name).map(AsRef::as_ref)
     }
 
     /// The names of all accounts, sorted.

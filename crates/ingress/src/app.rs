@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use channels::ChannelSet;
 use service::Problem;
 use service::http::{Limits, shell};
 use storage::Database;
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{self, Passwords};
 use crate::api_keys::KeyCache;
+use crate::channels_file::Channels;
 use crate::facts::FactWriter;
 use crate::pay_orders::{self, PayOrderWriter};
 use crate::signals::Signals;
@@ -30,7 +30,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) database: Database,
-    pub(crate) channels: ChannelSet,
+    pub(crate) channels: Channels,
     pub(crate) facts: FactWriter,
     pub(crate) pay_orders: PayOrderWriter,
     pub(crate) signals: Arc<Signals>,

@@ -11,7 +11,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION};
 use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
-use channels::{Account, Answer, Callback, Outcome, Request};
+use channels::{Account, Answer, Callback, Outcome, Refusal, Request};
 use events::{ContradictionReason, to_micros};
 use serde_json::{Map, Value};
 use service::extract::Path;
@@ -29,8 +29,9 @@ pub(crate) async fn receive(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response<Body>, Problem> {
+    let channels = app.channels.current();
     let account =
-        app.channels.account(&name).ok_or_else(|| Problem::not_found("there is no such channel account"))?;
+        channels.account(&name).ok_or_else(|| Problem::not_found("there is no such channel account"))?;
     let body = body.map_err(|rejection| body_problem(&rejection))?;
     let now = to_micros(OffsetDateTime::now_utc());
     let texts: Vec<_> =
@@ -38,7 +39,12 @@ pub(crate) async fn receive(
     let verified = account.verify(&Request { headers: &texts, body: &body }, now);
     let (label, answer) = match verified {
         Err(refusal) => {
-            tracing::warn!(account = name, trace_id = parent.trace_id(), %refusal, "a callback was refused");
+            let trace_id = parent.trace_id();
+            match refusal {
+                // The channel only looks whether signatures are checked.
+                Refusal::Probe => tracing::debug!(account = name, trace_id, "a probe was refused"),
+                _ => tracing::warn!(account = name, trace_id, %refusal, "a callback was refused"),
+            }
             (refusal.code(), account.answer(&Outcome::Refused(&refusal)))
         }
         Ok(Callback::Ignored { dedupe_id, reason }) => {

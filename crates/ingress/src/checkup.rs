@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use crate::Config;
 use crate::app::unavailable;
+use crate::channels_file::Channels;
 use crate::store::{self, outbox};
 
 /// Two writers, the sweeper, the gauges and the maintenance; the relay of each shard besides.
@@ -21,7 +22,7 @@ const WORKERS: usize = 5;
 struct Source {
     database: Database,
     fixed: Fixed,
-    channel_accounts: usize,
+    channels: Channels,
     management_url: Option<String>,
 }
 
@@ -48,17 +49,18 @@ pub(crate) fn router(database: Database, config: &Config, management_url: Option
         // Every replica seeks to lead every shard, on a session of its own.
         sessions: shards,
     };
-    let channel_accounts = config.channels.names().count();
-    let source = Source { database, fixed, channel_accounts, management_url };
+    let channels = config.channels.clone();
+    let source = Source { database, fixed, channels, management_url };
     Router::new().route("/admin/checkup", get(checkup)).with_state(source)
 }
 
 async fn checkup(State(source): State<Source>) -> Result<Json<Answer>, Problem> {
-    let Source { database, fixed, channel_accounts, management_url } = source;
+    let Source { database, fixed, channels, management_url } = source;
     let tables = store::partitioned(fixed.retention_days);
     let seen = database.checkup(&tables).await.map_err(unavailable)?;
     let client = database.client().await.map_err(unavailable)?;
     let oldest_pending = outbox::backlog(&client).await.map_err(unavailable)?.oldest;
     let common = Checkup::new(&fixed, seen);
+    let channel_accounts = channels.current().names().count();
     Ok(Json(Answer { common, channel_accounts, management_url, oldest_pending }))
 }

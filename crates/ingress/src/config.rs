@@ -1,12 +1,12 @@
 //! The configuration of the ingress.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use channels::ChannelSet;
 use messaging::RetryDelays;
 use service::config::Ports;
 use service::{Common, Loader, Secret};
+
+use crate::channels_file::{Channels, Problem};
 
 const PORTS: Ports = Ports { http: Some(8080), admin: 9080 };
 /// Less than a week, and a long weekend could drop what is still to be looked into.
@@ -22,7 +22,7 @@ pub struct Config {
     /// What all services share.
     pub common: Common,
     /// `PAYRELAY_CHANNELS_FILE`: the channel accounts; none if it is not set.
-    pub channels: ChannelSet,
+    pub channels: Channels,
     /// `PAYRELAY_RETRY_DELAYS`: they name the retry queues of the topology.
     pub retry_delays: RetryDelays,
     /// `PAYRELAY_MANAGEMENT_URL`: RabbitMQ's management API; it may hold a password.
@@ -76,26 +76,14 @@ where
     value
 }
 
-fn channels(loader: &mut Loader) -> ChannelSet {
+fn channels(loader: &mut Loader) -> Channels {
     const NAME: &str = "PAYRELAY_CHANNELS_FILE";
-    let Some(path) = loader.optional_string(NAME).map(PathBuf::from) else {
-        return ChannelSet::default();
-    };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            let problem = format!("names {}, which cannot be read ({error})", path.display());
-            loader.reject(NAME, problem, "name a readable file");
-            return ChannelSet::default();
+    let Some(file) = loader.optional_string(NAME) else { return Channels::default() };
+    Channels::open(file.into()).unwrap_or_else(|problems| {
+        for Problem { problem, advice } in problems {
+            loader.reject(NAME, problem, advice);
         }
-    };
-    // Key files are named relative to the file that names them.
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    ChannelSet::parse(&text, |key| std::fs::read_to_string(folder.join(key))).unwrap_or_else(|errors| {
-        for error in errors.0 {
-            loader.reject(NAME, format!("{}: {error}", path.display()), "correct the file");
-        }
-        ChannelSet::default()
+        Channels::default()
     })
 }
 
@@ -128,7 +116,7 @@ mod tests {
         assert_eq!(config.close_grace, Duration::from_secs(900));
         assert_eq!((config.retention_days, config.outbox_shards), (30, 1));
         assert_eq!(config.common.http_addr.unwrap().port(), 8080);
-        assert_eq!(config.channels.names().count(), 0);
+        assert_eq!(config.channels.current().names().count(), 0);
     }
 
     #[test]

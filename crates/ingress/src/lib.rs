@@ -23,6 +23,7 @@ mod app;
 mod balance_payment;
 mod batches;
 mod callbacks;
+mod channels_file;
 mod checkup;
 mod config;
 mod expiry;
@@ -35,6 +36,7 @@ mod signals;
 mod store;
 mod trace_context;
 
+pub use channels_file::Channels;
 pub use config::Config;
 pub use run::{Service, run};
 pub use store::migrate;

@@ -11,6 +11,7 @@ use service::http::{bind, serve};
 use service::{Refusal, Shutdown, tls};
 use storage::Database;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +24,7 @@ use crate::pay_orders::PayOrderWriter;
 use crate::relay::{self, Gate, Relay};
 use crate::signals::Signals;
 use crate::store::outbox::Shard;
-use crate::{Config, admin, checkup, maintenance, store};
+use crate::{Config, admin, channels_file, checkup, maintenance, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "ingress";
@@ -40,6 +41,7 @@ pub struct Service {
     database: Database,
     broker: Broker,
     management: Option<Management>,
+    hangup: Signal,
     config: Config,
 }
 
@@ -51,6 +53,8 @@ impl Service {
     /// When a port is taken, a URL is wrong or a migration fails.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
+        // From here on SIGHUP does not end the process.
+        let hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let http = bind(config.common.http_addr.unwrap_or(any)).await?;
         let admin = bind(config.common.admin_addr).await?;
@@ -66,7 +70,7 @@ impl Service {
         };
         service::meanwhile(&admin, Some(&http), storage::until_available(prepare)).await??;
         let (http_addr, admin_addr) = (http.local_addr()?, admin.local_addr()?);
-        Ok(Self { http_addr, admin_addr, http, admin, database, broker, management, config })
+        Ok(Self { http_addr, admin_addr, http, admin, database, broker, management, hangup, config })
     }
 
     /// Works until `shutdown`. Softly: takes no more connections, answers the requests under way, publishes what is
@@ -75,7 +79,7 @@ impl Service {
     /// # Errors
     /// When the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let Self { database, broker, management, config, .. } = self;
+        let Self { database, broker, management, hangup, config, .. } = self;
         let signals = Arc::new(Signals::new());
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -106,6 +110,9 @@ impl Service {
         tasks.spawn(open(gate.clone(), publishers.clone(), (opened, background.clone())));
         tasks.spawn(relay::observe(database.clone(), background.clone()));
         tasks.spawn(maintenance::run(database.clone(), config.retention_days, background.clone()));
+
+        let reloading = channels_file::reload_on(hangup, config.channels.clone(), background.clone());
+        tasks.spawn(reloading);
 
         let app = Arc::new(App {
             facts: FactWriter::spawn(database.clone(), Arc::clone(&signals)),

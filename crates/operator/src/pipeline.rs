@@ -63,8 +63,8 @@ impl Pipeline {
         let variables = variables(settings, &admin_token, &order_api_token);
 
         let shutdown = Shutdown::new();
-        let mut ingress = load(&variables, ingress::Config::load)?;
-        ingress.channels = with_standard_account(ingress.channels, &standard_secret)?;
+        let ingress = load(&variables, ingress::Config::load)?;
+        add_standard_account(&ingress.channels, &standard_secret)?;
         let ingress = ingress::Service::start(ingress).await?;
         let order_service =
             order_service::Service::start(load(&variables, order_service::Config::load)?).await?;
@@ -172,13 +172,14 @@ fn load<C>(variables: &BTreeMap<String, String>, load: impl FnOnce(&mut Loader) 
     Ok(config)
 }
 
-/// The developer's channels and the account that is always there.
-fn with_standard_account(own: ChannelSet, secret: &Secret) -> Result<ChannelSet, Failure> {
-    if own.account(STANDARD_ACCOUNT).is_some() {
+/// Adds the account that is always there to the developer's channels.
+fn add_standard_account(own: &ingress::Channels, secret: &Secret) -> Result<(), Failure> {
+    if own.current().account(STANDARD_ACCOUNT).is_some() {
         let expected = "expected another name for an account, payrelay dev has one of this name itself";
         return Err(Failure::Usage(format!("[{STANDARD_ACCOUNT}]: {expected}")));
     }
     let text = format!("[{STANDARD_ACCOUNT}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*secret.expose());
     let standard = ChannelSet::parse(&text, |path| fs::read_to_string(path)).map_err(anyhow::Error::from)?;
-    Ok(own.with(standard))
+    own.add(&standard);
+    Ok(())
 }

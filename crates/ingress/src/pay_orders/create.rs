@@ -49,7 +49,7 @@ pub(crate) async fn create(
     Json(request): Json<NewPayOrder>,
 ) -> Result<Response, Problem> {
     let now = to_micros(OffsetDateTime::now_utc());
-    let new = request.into_pay_order(merchant_id, &app.channels, now)?;
+    let new = request.into_pay_order(merchant_id, &app.channels.current(), now)?;
     let (status, stored) = match app.pay_orders.submit(new).await? {
         Created::New(stored) => (StatusCode::CREATED, stored),
         Created::Same(stored) => (StatusCode::OK, stored),

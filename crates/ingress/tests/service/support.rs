@@ -77,10 +77,10 @@ impl Ingress {
         let variables: BTreeMap<_, _> =
             ours.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut loader = Loader::from_map(variables);
-        let mut config = Config::load(&mut loader);
+        let config = Config::load(&mut loader);
         loader.finish().expect("a good configuration");
-        config.channels =
-            ChannelSet::parse(CHANNELS, |path| std::fs::read_to_string(path)).expect("good channels");
+        let channels = ChannelSet::parse(CHANNELS, |path| std::fs::read_to_string(path));
+        config.channels.add(&channels.expect("good channels"));
         let service = Service::start(config).await.expect("the ingress starts");
         let (http_addr, admin_addr) = (service.http_addr, service.admin_addr);
         let shutdown = Shutdown::new();
