@@ -7,6 +7,7 @@ use crate::{
     admin::{Admin, AdminOptions},
     commands::{
         audit::{self, AuditOptions},
+        callback::{self, CallbackCommand},
         contradictions::{self, ContradictionsCommand},
         dlq::{self, DlqCommand},
         doctor::{self, DoctorOptions},
@@ -47,6 +48,9 @@ enum Command {
     /// Add, list, show, enable and disable merchants, and rotate their API keys.
     #[command(subcommand)]
     Merchant(MerchantCommand),
+    /// Say what the ingress would make of a callback, without a server.
+    #[command(subcommand)]
+    Callback(CallbackCommand),
     /// List and show notifications, and send again what was parked.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
@@ -79,6 +83,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Demo(options) => demo::run(options, json).await,
         Command::Migrate => migrate::run().await,
         Command::Merchant(command) => merchant::run(&admin()?, command, json).await,
+        Command::Callback(command) => callback::run(&command),
         Command::Notifications(command) => notifications::run(&admin()?, command, json).await,
         Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,
         Command::Audit(options) => audit::run(&admin()?, &options, json).await,
