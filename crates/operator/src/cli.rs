@@ -16,6 +16,7 @@ use crate::{
         notifications::{self, NotificationsCommand},
         topology::{self, TopologyCommand},
         trace,
+        webhook::{self, WebhookCommand},
     },
     demo::{self, DemoOptions},
     dev::{self, DevOptions},
@@ -45,9 +46,12 @@ enum Command {
     Demo(DemoOptions),
     /// Bring the schemas of all services in `PAYRELAY_DATABASE_URL` up to date.
     Migrate,
-    /// Add, list, show, enable and disable merchants, and rotate their API keys.
+    /// Add, list, show, enable and disable merchants, and rotate their API keys and webhook secrets.
     #[command(subcommand)]
     Merchant(MerchantCommand),
+    /// Say whether a webhook would go out.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Say what the ingress would make of a callback, without a server.
     #[command(subcommand)]
     Callback(CallbackCommand),
@@ -83,6 +87,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Demo(options) => demo::run(options, json).await,
         Command::Migrate => migrate::run().await,
         Command::Merchant(command) => merchant::run(&admin()?, command, json).await,
+        Command::Webhook(command) => webhook::run(command, json).await,
         Command::Callback(command) => callback::run(&command),
         Command::Notifications(command) => notifications::run(&admin()?, command, json).await,
         Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,

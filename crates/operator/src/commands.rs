@@ -11,3 +11,4 @@ pub(crate) mod migrate;
 pub(crate) mod notifications;
 pub(crate) mod topology;
 pub(crate) mod trace;
+pub(crate) mod webhook;

@@ -37,7 +37,7 @@ use crate::{
     admin::{Admin, http_client},
     commands::{
         audit,
-        merchant::{self, AddMerchant},
+        merchant::{self, AddMerchant, EndpointOptions},
     },
     failure::{Failure, Outcome},
     output,
@@ -123,8 +123,10 @@ async fn add_merchants(admin: &Admin, sandbox: &Sandbox) -> Result<HashMap<&'sta
         let merchant = AddMerchant {
             merchant_id: MerchantId::parse(plan.id).map_err(anyhow::Error::from)?,
             name: None,
-            webhook_url: Some(sandbox.url(plan.id)),
-            ack: None,
+            endpoint: EndpointOptions {
+                webhook_url: Some(sandbox.url(plan.id)),
+                ..EndpointOptions::default()
+            },
         };
         let merchant = merchant::add(admin, &merchant).await?;
         let secret = merchant.webhook_secret.context("a new merchant without a webhook secret")?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use service::Shutdown;
 
 use crate::{
-    commands::merchant::{self, AddMerchant, Merchant},
+    commands::merchant::{self, AddMerchant, EndpointOptions, Merchant},
     failure::{Failure, Outcome},
     output,
     pipeline::{Pipeline, Settings},
@@ -73,8 +73,7 @@ pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
     let merchant = AddMerchant {
         merchant_id: MerchantId::parse(MERCHANT).map_err(anyhow::Error::from)?,
         name: Some("A merchant to try".to_owned()),
-        webhook_url: options.webhook_url,
-        ack: None,
+        endpoint: EndpointOptions { webhook_url: options.webhook_url, ..EndpointOptions::default() },
     };
     let merchant = merchant::add(&pipeline.admin()?, &merchant).await?;
     // Who reads the addresses may ask the doctor at once.

@@ -1,0 +1,59 @@
+//! `payrelay webhook`: what the notifier would do, asked of its own code without a server.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+use merchant_notifier::Networks;
+use merchant_notifier::ssrf::{self, TargetPolicy};
+use serde_json::json;
+
+use crate::{
+    failure::{Failure, Outcome},
+    output,
+};
+
+/// What to ask about webhooks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Say whether the notifier would call a URL, and why not. Exits with 0 if it would, 1 if not.
+    Check(CheckOptions),
+}
+
+/// What to judge.
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    /// Where a webhook is to go.
+    url: String,
+    /// Judge as if the host name resolved to this address; given several times, to all of them. Without it the name is looked up.
+    #[arg(long = "ip", value_name = "ADDRESS")]
+    addresses: Vec<IpAddr>,
+    /// Private networks that the notifier lets through, as `10.1.0.0/16,fd00::/8`.
+    #[arg(long, env = "PAYRELAY_ALLOWED_WEBHOOK_CIDRS", value_name = "NETWORKS", default_value = "")]
+    allowed_cidrs: Networks,
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: WebhookCommand, json: bool) -> Outcome {
+    let WebhookCommand::Check(CheckOptions { url, addresses, allowed_cidrs }) = command;
+    let judged = ssrf::check(&TargetPolicy::new(allowed_cidrs.0), &url, &addresses).await;
+    if json {
+        let (code, detail) = judged.as_ref().err().map(|why| (why.code(), why.to_string())).unzip();
+        let addresses = judged.as_ref().map_or(&[][..], Vec::as_slice);
+        output::json(&json!({
+            "url": url, "allowed": judged.is_ok(), "reason": code, "detail": detail, "addresses": addresses,
+        }))?;
+    }
+    match judged {
+        Ok(_) if json => Ok(()),
+        Ok(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+            Ok(output::line(format!("yes: the notifier would call {url} at {}", addresses.join(", ")))?)
+        }
+        Err(why) => {
+            if !json {
+                output::line(format!("no: {why}"))?;
+            }
+            Err(Failure::Findings(format!("the notifier would not call {url}")))
+        }
+    }
+}
