@@ -3,6 +3,8 @@
 //! `cargo xtask test` starts one stack for all test programs and names it in the environment. A single `cargo test` without
 //! it works as well: each test program then starts the servers that it uses, when it first uses them.
 
+pub mod interpreters;
+
 use std::env;
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -35,6 +35,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+#![doc = include_str!("../README.md")]
 
 pub mod encryption;
 pub mod form_md5;
