@@ -259,6 +259,27 @@ async fn what_is_due_to_close_depends_on_the_channel() {
     assert_eq!(due(Some(Duration::seconds(30))).await, both);
 }
 
+/// The sweep runs every second, however many wait.
+#[tokio::test]
+async fn a_sweep_reads_nothing_of_what_is_not_due() {
+    let store = Store::create().await;
+    let mut orders: Vec<_> = (0..500).map(|number| new_order(&number.to_string())).collect();
+    for stored in &mut orders {
+        stored.order.channel = ChannelAccount::parse(ChannelAccount::BALANCE).unwrap();
+    }
+    store.insert(&orders).await;
+    let client = store.client().await;
+    let rows_read = async || -> i64 {
+        let sql = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE schemaname = 'pay' AND relname = 'pay_orders'";
+        client.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    client.batch_execute("BEGIN").await.unwrap();
+    let before = rows_read().await;
+    let everything_of_channels = Some(now() + Duration::days(1));
+    assert!(pay_orders::closing(&client, everything_of_channels, now(), 10).await.unwrap().is_empty());
+    assert_eq!(rows_read().await - before, 0);
+}
+
 #[tokio::test]
 async fn the_outbox_gives_what_is_due_of_a_shard() {
     let store = Store::create().await;
