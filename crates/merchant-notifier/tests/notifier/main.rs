@@ -8,6 +8,7 @@ mod batches;
 mod breaker_dispatch;
 mod breakers;
 mod formats;
+mod handover;
 mod keys;
 mod leases;
 mod merchant;

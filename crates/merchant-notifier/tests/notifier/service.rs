@@ -62,6 +62,10 @@ impl Servers {
         Replica { admin, task: tokio::spawn(service.run(shutdown.clone())), shutdown }
     }
 
+    pub(crate) fn broker(&self) -> Broker {
+        Broker::new(self.vhost.amqp_url(), "test").unwrap()
+    }
+
     pub(crate) async fn publish(&self, messages: Vec<Message>) {
         let outcomes = self.publisher.publish(messages).await.unwrap();
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Confirmed)), "{outcomes:?}");

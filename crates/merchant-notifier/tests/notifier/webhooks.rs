@@ -24,7 +24,7 @@ pub(crate) fn vault() -> Vault {
     Vault::new(&MasterKey::default())
 }
 
-fn sender(allowed: &[&str], ladder: &str) -> Sender {
+pub(crate) fn sender(allowed: &[&str], ladder: &str) -> Sender {
     service::tls::install();
     let policy = TargetPolicy::new(allowed.iter().map(|network| network.parse().unwrap()).collect());
     Sender::new(Arc::new(policy), vault(), ladder.parse().unwrap()).unwrap()
