@@ -98,15 +98,39 @@ identifier!(
     "user_id"
 );
 identifier!(
+    /// A merchant's own number of a recharge; unique per merchant.
+    RechargeNo,
+    "recharge_no"
+);
+identifier!(
     /// The name of a channel account in the channels file, or `balance`.
     ChannelAccount,
     "channel"
 );
 
 impl PayOrderNo {
-    /// A new number, `P` and 32 hexadecimal digits, that sorts by the time of its making.
+    /// A new number, `P` and 31 hexadecimal digits, that sorts by the time of its making: 32 characters are the most that WeChat Pay
+    /// takes for an order's number.
     pub fn generate() -> Self {
-        Self(format!("P{:X}", Uuid::now_v7().simple()))
+        let mut digits = format!("{:X}", Uuid::now_v7().simple());
+        // That of the version, which is always the same.
+        digits.remove(12);
+        Self(format!("P{digits}"))
+    }
+}
+
+impl OrderNo {
+    /// What the order numbers of recharges begin with; no merchant may give such a number to an order.
+    pub const RECHARGE_PREFIX: &str = "recharge:";
+
+    /// The number of the order that a recharge is: that of its pay order, behind the prefix.
+    pub fn of_recharge(pay_order_no: &PayOrderNo) -> Self {
+        Self(format!("{}{pay_order_no}", Self::RECHARGE_PREFIX))
+    }
+
+    /// Whether it is that of a recharge.
+    pub fn is_of_recharge(&self) -> bool {
+        self.0.starts_with(Self::RECHARGE_PREFIX)
     }
 }
 
@@ -163,9 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn the_order_number_of_a_recharge_is_one_and_told_apart() {
+        let number = OrderNo::of_recharge(&PayOrderNo::generate());
+        assert_eq!(OrderNo::parse(number.as_str()).unwrap(), number);
+        assert!(number.is_of_recharge() && !OrderNo::parse("recharge-1").unwrap().is_of_recharge());
+    }
+
+    #[test]
     fn generated_numbers_are_valid_and_differ() {
         let (first, second) = (PayOrderNo::generate(), PayOrderNo::generate());
         assert_eq!(PayOrderNo::parse(first.as_str()).unwrap(), first);
         assert_ne!(first, second);
+        assert!(first < second && first.as_str().len() == 32, "{first} {second}");
     }
 }

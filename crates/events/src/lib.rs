@@ -22,7 +22,9 @@ pub mod trial_balance;
 
 pub use event::{EventKey, EventType, InvalidEvent, PayEvent, Purpose};
 pub use fact::{Fact, FactKind};
-pub use identifiers::{ChannelAccount, EventId, InvalidIdentifier, MerchantId, OrderNo, PayOrderNo, UserId};
+pub use identifiers::{
+    ChannelAccount, EventId, InvalidIdentifier, MerchantId, OrderNo, PayOrderNo, RechargeNo, UserId,
+};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
 pub use pay_order::PayOrder;
 pub use status::{Status, UnknownStatus};

@@ -43,19 +43,22 @@ pub enum ContradictionReason {
     SuccessAfterClose,
     /// Paid again, under another trade number of the channel.
     SecondTrade,
+    /// A recharge paid by the trade that has paid another recharge already.
+    TradeReused,
     /// A verified callback names a pay order that does not exist.
     UnknownPayOrder,
 }
 
 impl ContradictionReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AccountMismatch,
         Self::CurrencyMismatch,
         Self::AmountMismatch,
         Self::RefundExceedsTotal,
         Self::SuccessAfterClose,
         Self::SecondTrade,
+        Self::TradeReused,
         Self::UnknownPayOrder,
     ];
 
@@ -68,6 +71,7 @@ impl ContradictionReason {
             Self::RefundExceedsTotal => "refund_exceeds_total",
             Self::SuccessAfterClose => "success_after_close",
             Self::SecondTrade => "second_trade",
+            Self::TradeReused => "trade_reused",
             Self::UnknownPayOrder => "unknown_pay_order",
         }
     }

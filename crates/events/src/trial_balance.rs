@@ -49,8 +49,10 @@ pub enum FindingKind {
     FlowUnbalanced,
     /// A user's running balance is not the sum of its entries.
     BalanceDiffers,
-    /// The flows of a recharge are not what its pay order says was paid and refunded.
+    /// What was posted for a recharge is not what its pay order says was paid.
     RechargeDiffers,
+    /// What was posted for the refunds of a recharge is not what its pay order says was refunded.
+    RechargeRefundDiffers,
 }
 
 impl FindingKind {
@@ -61,6 +63,7 @@ impl FindingKind {
             Self::FlowUnbalanced => "flow_unbalanced",
             Self::BalanceDiffers => "balance_differs",
             Self::RechargeDiffers => "recharge_differs",
+            Self::RechargeRefundDiffers => "recharge_refund_differs",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod contradictions;
 mod merchants;
+mod trial_balance;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/admin/trace/{order_no}", get(trace))
         .route("/admin/audit", get(audit::report))
         .route("/admin/audit/events", get(audit::events))
+        .route("/admin/trial-balance", get(trial_balance::trial_balance))
         .with_state(app)
 }
 

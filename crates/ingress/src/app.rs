@@ -19,7 +19,7 @@ use crate::channels_file::Channels;
 use crate::facts::FactWriter;
 use crate::pay_orders::{self, PayOrderWriter};
 use crate::signals::Signals;
-use crate::{balance_payment, callbacks};
+use crate::{balance_payment, callbacks, recharges};
 
 /// Longest request: the longest long poll and something for its queries.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -52,6 +52,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/accounts", post(accounts::create))
         .route("/v1/accounts/{user_id}", get(accounts::get))
         .route("/v1/accounts/{user_id}/flows", get(accounts::flows))
+        .route("/v1/recharges", post(recharges::create))
+        .route("/v1/recharges/{recharge_no}", get(recharges::get))
         .route("/v1/callbacks/{channel_account}", post(callbacks::receive))
         .route("/openapi.yaml", get(openapi))
         .with_state(app);

@@ -30,6 +30,7 @@ mod expiry;
 mod facts;
 mod maintenance;
 mod pay_orders;
+mod recharges;
 mod relay;
 mod run;
 mod signals;

@@ -11,6 +11,7 @@ pub(crate) mod merchants;
 pub(crate) mod new_pay_orders;
 pub(crate) mod outbox;
 pub(crate) mod pay_orders;
+pub(crate) mod recharges;
 pub(crate) mod refunds;
 pub(crate) mod trace;
 pub(crate) mod users;

@@ -21,7 +21,7 @@ mod trial;
 pub use account::{Account, Owner, UnknownOwner};
 pub use flow::{Entries, Entry, Flow, FlowKind, InvalidFlow, UnknownKind};
 pub use post::{PostError, Posted, lock, open_account, post};
-pub use read::{AccountFlow, Balance, balance, balances, flows, moved};
+pub use read::{AccountFlow, Balance, balance, balances, flows, moved, pay_orders_of};
 pub use trial::trial_balance;
 
 use std::error::Error as StdError;

@@ -1,5 +1,7 @@
 //! What accounts hold, and how it came there.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::GenericClient;
 use events::{Currency, PayOrderNo};
 use time::OffsetDateTime;
@@ -85,6 +87,18 @@ pub async fn moved(
     let (owner, currency) = (account.owner.to_string(), account.currency.code());
     let row = client.query_opt(&statement, &[&trans_no, &owner, &currency]).await?;
     row.map(|row| row.try_get(0)).transpose()
+}
+
+const PAY_ORDERS: &str = "SELECT trans_no, pay_order_no FROM ledger.flows WHERE trans_no = ANY($1)";
+
+/// The pay orders of those of these flows that are posted, by `trans_no`.
+pub async fn pay_orders_of(
+    client: &impl GenericClient,
+    trans_nos: &[String],
+) -> Result<BTreeMap<String, PayOrderNo>, Error> {
+    let statement = client.prepare_cached(PAY_ORDERS).await?;
+    let rows = client.query(&statement, &[&trans_nos]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<_, Parsed<_>>(1)?.0))).collect()
 }
 
 const FLOWS: &str = "

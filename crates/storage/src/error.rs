@@ -22,9 +22,10 @@ pub enum Error {
     /// [`crate::Database::transaction`] has already tried a few times when a caller sees it.
     #[error("transaction must be repeated: {}", describe(.0))]
     Retryable(#[source] tokio_postgres::Error),
-    /// The server refuses this statement with these values: of a batch, the caller tries the rows one by one.
-    #[error("statement rejected: {}", describe(.0))]
-    Rejected(#[source] tokio_postgres::Error),
+    /// The server refuses this statement with these values, or the caller refuses to write them: of a batch, the rows are tried
+    /// one by one.
+    #[error("statement rejected: {}", describe(.0.as_ref()))]
+    Rejected(#[source] Cause),
     /// The migrations in the binary and those in the database do not fit, or one of them fails: an operator must look.
     #[error("migration of schema {schema} failed: {}", describe(.source))]
     Migration {
@@ -76,7 +77,7 @@ impl From<tokio_postgres::Error> for Error {
         match classify(&error) {
             Class::Unavailable => Self::unavailable(error),
             Class::Retryable => Self::Retryable(error),
-            Class::Rejected => Self::Rejected(error),
+            Class::Rejected => Self::Rejected(error.into()),
         }
     }
 }

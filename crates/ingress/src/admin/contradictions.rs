@@ -89,6 +89,9 @@ const fn instead(reason: ContradictionReason) -> &'static str {
             "settle with the channel what was refunded, and dismiss this"
         }
         ContradictionReason::SecondTrade => "refund the second trade at the channel, and dismiss this",
+        ContradictionReason::TradeReused => {
+            "ask the channel which of the two recharges the trade has paid, refund it there if it is this one, and dismiss this"
+        }
         ContradictionReason::UnknownPayOrder => {
             "find out at the channel whose payment it is, refund it if it is nobody's, and dismiss this"
         }

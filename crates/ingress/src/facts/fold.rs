@@ -10,6 +10,7 @@ use events::{
 use time::OffsetDateTime;
 
 use super::{Job, Outcome};
+use crate::recharges::Trades;
 use crate::trace_context::TraceContext;
 
 /// What a batch of facts comes to.
@@ -102,10 +103,10 @@ pub(super) fn refunded_by_parts(jobs: &[Job]) -> Vec<&str> {
 }
 
 /// Folds the facts of `jobs`, in their order, into `orders`, which holds those pay orders that exist. `counted` holds the refunds of
-/// those that are [`refunded_by_parts`].
+/// those that are [`refunded_by_parts`], `trades` what has paid recharges.
 pub(super) fn fold(
     mut orders: BTreeMap<PayOrderNo, PayOrder>,
-    mut counted: Counted,
+    (mut counted, mut trades): (Counted, Trades),
     jobs: &[Job],
     now: OffsetDateTime,
 ) -> Folded {
@@ -116,7 +117,7 @@ pub(super) fn fold(
     for job in jobs {
         let known = orders.get_mut(&job.pay_order_no);
         let verdict = match &known {
-            Some(order) => judge(order, &job.fact, &counted),
+            Some(order) => trades.check(judge(order, &job.fact, &counted)),
             None => Verdict::Contradiction(ContradictionReason::UnknownPayOrder),
         };
         outcomes.push(match (verdict, known) {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::fold::{Folded, fold, refunded_by_parts};
 use super::{Job, Outcome};
 use crate::batches::{NotPersisted, together_or_alone};
+use crate::recharges;
 use crate::signals::Signals;
 use crate::store;
 
@@ -88,9 +89,11 @@ pub(crate) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
     numbers.dedup();
     let orders = store::pay_orders::lock(tx, &numbers).await?;
     let counted = store::refunds::counted(tx, &refunded_by_parts(jobs)).await?;
+    let trades = recharges::trades(tx, &orders, jobs).await?;
+    let before = recharges::Before::of(&orders);
     // After the lock: the events of one pay order follow one another in time.
     let now = to_micros(OffsetDateTime::now_utc());
-    let folded = fold(orders, counted, jobs, now);
+    let folded = fold(orders, (counted, trades), jobs, now);
     // Polled together, the statements travel together.
     try_join!(
         store::callbacks::insert(tx, jobs, &folded.outcomes),
@@ -99,6 +102,7 @@ pub(crate) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
         store::outbox::insert(tx, &folded.events),
         store::contradictions::record(tx, &folded.contradictions, now),
         store::refunds::insert(tx, &folded.refunds),
+        recharges::post(tx, &folded.events, before),
     )?;
     fail::fail_point!("facts::before_commit", |_| std::process::abort());
     Ok(folded)

@@ -31,16 +31,16 @@ const MAX_EXPIRES_IN_SECONDS: i64 = 7 * 24 * 60 * 60;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPayOrder {
-    order_no: OrderNo,
-    amount_minor: i64,
-    currency: Currency,
-    channel: ChannelAccount,
-    subject: Option<String>,
-    attach: Option<String>,
-    notify_url: Option<String>,
-    expires_in_seconds: Option<i64>,
+    pub(crate) order_no: OrderNo,
+    pub(crate) amount_minor: i64,
+    pub(crate) currency: Currency,
+    pub(crate) channel: ChannelAccount,
+    pub(crate) subject: Option<String>,
+    pub(crate) attach: Option<String>,
+    pub(crate) notify_url: Option<String>,
+    pub(crate) expires_in_seconds: Option<i64>,
     #[serde(default)]
-    purpose: Purpose,
+    pub(crate) purpose: Purpose,
 }
 
 pub(crate) async fn create(
@@ -49,7 +49,9 @@ pub(crate) async fn create(
     Json(request): Json<NewPayOrder>,
 ) -> Result<Response, Problem> {
     let now = to_micros(OffsetDateTime::now_utc());
-    let new = request.into_pay_order(merchant_id, &app.channels.current(), now)?;
+    request.check_is_no_recharge()?;
+    let number = PayOrderNo::generate();
+    let new = request.into_pay_order(number, merchant_id, &app.channels.current(), now)?;
     let (status, stored) = match app.pay_orders.submit(new).await? {
         Created::New(stored) => (StatusCode::CREATED, stored),
         Created::Same(stored) => (StatusCode::OK, stored),
@@ -65,9 +67,24 @@ pub(crate) async fn create(
 }
 
 impl NewPayOrder {
+    /// Recharges have requests of their own, and numbers.
+    fn check_is_no_recharge(&self) -> Result<(), Problem> {
+        if self.purpose == Purpose::Recharge {
+            return Err(Problem::invalid(
+                "purpose: expected ORDER or EXTERNAL, got RECHARGE; see /v1/recharges",
+            ));
+        }
+        if self.order_no.is_of_recharge() {
+            let (prefix, got) = (OrderNo::RECHARGE_PREFIX, &self.order_no);
+            return Err(Problem::invalid(format!("order_no: {prefix} is kept for recharges, got {got}")));
+        }
+        Ok(())
+    }
+
     /// Checks what its types do not, and makes the pay order, submitted to its channel.
-    fn into_pay_order(
+    pub(crate) fn into_pay_order(
         self,
+        pay_order_no: PayOrderNo,
         merchant_id: MerchantId,
         channels: &ChannelSet,
         now: OffsetDateTime,
@@ -77,9 +94,6 @@ impl NewPayOrder {
                 "amount_minor: expected more than 0, got {}",
                 self.amount_minor
             )));
-        }
-        if self.purpose == Purpose::Recharge {
-            return Err(Problem::invalid("purpose: expected ORDER or EXTERNAL, got RECHARGE"));
         }
         if !self.channel.is_balance() && channels.account(self.channel.as_str()).is_none() {
             let detail =
@@ -92,7 +106,7 @@ impl NewPayOrder {
             check_url(url)?;
         }
         let order = PayOrder {
-            pay_order_no: PayOrderNo::generate(),
+            pay_order_no,
             merchant_id,
             order_no: self.order_no,
             purpose: self.purpose,

@@ -37,7 +37,7 @@ pub(crate) struct PayOrderView {
 }
 
 impl PayOrderView {
-    pub(super) fn new(stored: StoredPayOrder, close_grace: Duration, now: OffsetDateTime) -> Self {
+    pub(crate) fn new(stored: StoredPayOrder, close_grace: Duration, now: OffsetDateTime) -> Self {
         let order = stored.order;
         let closing = !order.status.is_final() && stored.payable_until <= now;
         Self {

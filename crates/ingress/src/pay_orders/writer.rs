@@ -93,7 +93,7 @@ async fn write(database: &Database, new: &[StoredPayOrder]) -> Result<Vec<Option
 }
 
 /// Whether both came from the same request.
-fn same_content(found: &StoredPayOrder, new: &StoredPayOrder) -> bool {
+pub(crate) fn same_content(found: &StoredPayOrder, new: &StoredPayOrder) -> bool {
     let content = |stored: &StoredPayOrder| {
         let order = &stored.order;
         let expires_in = stored.expires_at - stored.created_at;

@@ -9,5 +9,6 @@ mod closing;
 mod contradictions;
 mod outbox;
 mod pay_orders;
+mod recharges;
 mod replicas;
 mod support;

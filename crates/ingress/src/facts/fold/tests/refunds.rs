@@ -24,7 +24,7 @@ impl Kept {
         let wanted = refunded_by_parts(&jobs);
         let counted =
             self.counted.clone().into_iter().filter(|((number, _), _)| wanted.contains(&number.as_str()));
-        let folded = fold(self.orders.clone(), counted.collect(), &jobs, NOW);
+        let folded = fold(self.orders.clone(), (counted.collect(), Trades::default()), &jobs, NOW);
         self.orders.extend(folded.changed.into_iter().map(|order| (order.pay_order_no.clone(), order)));
         for refund in folded.refunds {
             let before = self.counted.insert((refund.pay_order_no, refund.refund_no), refund.amount_minor);
@@ -62,10 +62,16 @@ fn a_refund_that_is_counted_is_still_checked() {
     kept.take(&[part("R1", 301)]);
     assert_eq!(kept.outcomes.last(), Some(&Outcome::Contradiction(ContradictionReason::AmountMismatch)));
     let mut of_another_trade = stated("P1", part("R1", 300), "T2");
-    let folded = fold(kept.orders.clone(), kept.counted.clone(), &[of_another_trade.clone()], NOW);
+    let folded = fold(
+        kept.orders.clone(),
+        (kept.counted.clone(), Trades::default()),
+        &[of_another_trade.clone()],
+        NOW,
+    );
     assert_eq!(folded.outcomes, [Outcome::Contradiction(ContradictionReason::SecondTrade)]);
     of_another_trade.fact.account = Some(ChannelAccount::parse("another").unwrap());
-    let folded = fold(kept.orders.clone(), kept.counted.clone(), &[of_another_trade], NOW);
+    let folded =
+        fold(kept.orders.clone(), (kept.counted.clone(), Trades::default()), &[of_another_trade], NOW);
     assert_eq!(folded.outcomes, [Outcome::Contradiction(ContradictionReason::AccountMismatch)]);
     assert_eq!((kept.order(), kept.counted.len()), (&before, 1));
 }
