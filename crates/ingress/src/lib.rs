@@ -14,6 +14,8 @@
 //! 5. A pay order that nobody pays is closed by the sweeper (`expiry.rs`) after its expiry and a grace, through the same
 //!    writer.
 //!
+//! A user's balance payment (`balance_payment.rs`) is a fact, too, written in one transaction with the flow of its money.
+//!
 //! RabbitMQ is never waited for in a request. `admin` shows merchants, contradictions, traces and the audit.
 
 mod accounts;

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod audit;
+mod balance;
 mod breaker;
 mod chaos;
 mod configuration;

@@ -26,6 +26,12 @@ const STEPS: &str = "
         'traceparent', e.traceparent, 'published', o.id IS NULL, 'returned', o.attempts)
     FROM orders JOIN pay.events e USING (pay_order_no) LEFT JOIN pay.outbox_pending o ON o.event_id = e.event_id
     UNION ALL
+    SELECT f.occurred_at, 'money_moved', jsonb_build_object(
+        'pay_order_no', f.pay_order_no, 'trans_no', f.trans_no, 'kind', f.kind, 'owner', e.owner,
+        'amount_minor', e.amount_minor, 'currency', e.currency)
+    FROM orders JOIN ledger.flows f USING (pay_order_no) JOIN ledger.entries e ON e.flow_id = f.flow_id
+    WHERE e.balance_minor IS NOT NULL
+    UNION ALL
     SELECT c.first_seen_at, 'contradiction_recorded', jsonb_build_object(
         'pay_order_no', c.pay_order_no, 'reason', c.reason, 'channel_trade_no', c.channel_trade_no, 'count', c.count,
         'last_seen_at', c.last_seen_at)

@@ -99,6 +99,14 @@ async fn a_user_pays_once_however_often_it_asks() {
     assert_eq!((&payment["amount_minor"], &payment["balance_minor"]), (&json!(-PRICE), &json!(PRICE)));
     assert_eq!((&payment["trans_no"], &payment["kind"]), (&json!(trans_no), &json!("balance_payment")));
     books.must_balance().await;
+    let trace = ingress.admin_get("/admin/trace/10001").await;
+    let steps = trace["steps"].as_array().unwrap();
+    let moved = &steps.iter().find(|step| step["step"] == "money_moved").expect("a step")["detail"];
+    assert_eq!(
+        (&moved["owner"], &moved["amount_minor"]),
+        (&json!("user/m1/alice"), &json!(-PRICE)),
+        "{trace}"
+    );
 
     let told = event(&take(world.vhost.amqp_url(), "trade.pay.success.queue", 1).await[0]);
     assert_eq!((told.event_type, told.order.version), (EventType::Success, 2));
