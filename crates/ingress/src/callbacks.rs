@@ -40,10 +40,11 @@ pub(crate) async fn receive(
     let (label, answer) = match verified {
         Err(refusal) => {
             let trace_id = parent.trace_id();
-            match refusal {
+            if refusal == Refusal::Probe {
                 // The channel only looks whether signatures are checked.
-                Refusal::Probe => tracing::debug!(account = name, trace_id, "a probe was refused"),
-                _ => tracing::warn!(account = name, trace_id, %refusal, "a callback was refused"),
+                tracing::debug!(account = name, trace_id, "a probe was refused");
+            } else {
+                tracing::warn!(account = name, trace_id, %refusal, "a callback was refused");
             }
             (refusal.code(), account.answer(&Outcome::Refused(&refusal)))
         }

@@ -5,6 +5,7 @@ mod architecture;
 mod audit;
 mod balance;
 mod breaker;
+mod channels;
 mod chaos;
 mod configuration;
 mod contradictions;
