@@ -21,7 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use events::ChannelAccount;
 
-pub use simulate::{Notice, Sent, Signer, sign, simulate};
+pub use simulate::{Notice, Sent, Signer, sign, sign_form, simulate};
 
 use self::form::{Charset, Form};
 use crate::config::Fields;

@@ -92,6 +92,11 @@ pub fn sign(parameters: &[(&str, &str)], key: &RsaSigningKey) -> Option<Sent> {
     let bytes = |text: &str| charset.map_or_else(|| text.as_bytes().to_vec(), |charset| charset.bytes(text));
     let pair = |(name, value): &(&str, &str)| format!("{}={}", encode(&bytes(name)), encode(&bytes(value)));
     let body = parameters.iter().map(pair).collect::<Vec<_>>().join("&");
+    sign_form(&body, key)
+}
+
+/// Signs a form that is written already; `None` for one that can be read in two ways.
+pub fn sign_form(body: &str, key: &RsaSigningKey) -> Option<Sent> {
     let signature = key.sign(&Form::parse(body.as_bytes()).ok()?.signed_content())?;
     Some(Sent { body: format!("{body}&sign_type={SIGN_TYPE}&sign={}", encode(signature.as_bytes())) })
 }

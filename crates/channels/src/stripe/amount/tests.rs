@@ -3,7 +3,7 @@ use serde::Deserialize;
 
 use super::*;
 
-const VECTORS: &str = include_str!("../../../tests/vectors/money.json");
+const VECTORS: &str = include_str!("../../../../events/tests/vectors/money.json");
 
 #[derive(Deserialize)]
 struct Vectors {
