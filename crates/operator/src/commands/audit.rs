@@ -2,7 +2,7 @@
 //!
 //! Every service reports per minute and event type how many events it holds at which stage, with a digest of their ids
 //! that does not depend on their order. Equal digests are equal sets; only where they differ are the events themselves
-//! asked for, and named with the stage at which each stands, and why.
+//! asked for, and named with the stage at which each stands, and why. Beside that, the ingress says whether its ledger is sound.
 
 mod compare;
 mod events;
@@ -13,6 +13,7 @@ mod watch;
 use std::time::Duration;
 
 use ::events::audit::{Report, Span};
+use ::events::trial_balance::TrialBalance;
 use clap::Args;
 use messaging::RetryDelays;
 use serde::Serialize;
@@ -82,13 +83,20 @@ pub(crate) struct Audit {
     more: bool,
     /// Events too young to be looked at that have not gone all the way.
     settling: u64,
+    /// What the ledger holds, of all times. It is not looked at with every part of a window.
+    ledger: Option<TrialBalance>,
 }
 
 impl Audit {
-    /// What nobody has explained: findings that are not parked with a reason, and gaps that were not looked into.
+    /// What nobody has explained: findings that are not parked with a reason, gaps that were not looked into, and whatever is
+    /// wrong with the ledger.
     pub(crate) fn open(&self) -> usize {
         let open = self.findings.iter().filter(|finding| !finding.stage.is_explained()).count();
-        if open == 0 { self.gaps.len() } else { open }
+        self.ledger_findings() + if open == 0 { self.gaps.len() } else { open }
+    }
+
+    fn ledger_findings(&self) -> usize {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.findings.len())
     }
 }
 
@@ -100,15 +108,18 @@ pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> Ou
         return watch::run(admin, &options.watch, (settle, retries), json).await;
     }
     let plan = plan(options, OffsetDateTime::now_utc(), settle, retries)?;
-    let audit = audit(admin, plan).await?;
+    let audit = with_ledger(admin, plan).await?;
     if json {
         output::json(&audit)?;
     } else {
         print::print(&audit)?;
     }
-    match audit.open() {
-        0 => Ok(()),
-        open => Err(Failure::Findings(format!(
+    match (audit.open(), audit.ledger_findings()) {
+        (0, _) => Ok(()),
+        (open, ledger) if open == ledger => Err(Failure::Findings(format!(
+            "audit: {ledger} findings in the ledger, of which none goes away by itself: see the runbook, Trial balance"
+        ))),
+        (open, _) => Err(Failure::Findings(format!(
             "audit: {open} findings; what is in flight arrives by itself, what stays: payrelay trace ORDER_NO"
         ))),
     }
@@ -118,7 +129,7 @@ pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> Ou
 pub(crate) async fn strict(admin: &Admin) -> Result<Audit, Failure> {
     let to = OffsetDateTime::now_utc();
     let span = Span { from: to - DEFAULT_WINDOW, to };
-    audit(admin, Plan { span, settled: to, retries: retries()? }).await
+    with_ledger(admin, Plan { span, settled: to, retries: retries()? }).await
 }
 
 fn plan(
@@ -151,6 +162,12 @@ fn retries() -> Result<Duration, Failure> {
     Ok(delays.iter().sum())
 }
 
+/// The audit of a window, and the trial balance.
+async fn with_ledger(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
+    let audit = audit(admin, plan).await?;
+    Ok(Audit { ledger: Some(admin.ingress.get("/admin/trial-balance", &[]).await?), ..audit })
+}
+
 async fn audit(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
     let mut comparison = Comparison::default();
     let middle = plan.settled.clamp(plan.span.from, plan.span.to);
@@ -169,7 +186,7 @@ async fn audit(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
     let (findings, more) = events::findings(admin, judged, &mut comparison, plan.retries).await?;
     let Comparison { rows, gaps, settling, .. } = comparison;
     let Span { from, to } = plan.span;
-    Ok(Audit { from, to, rows: rows.into(), gaps, findings, more, settling })
+    Ok(Audit { from, to, rows: rows.into(), gaps, findings, more, settling, ledger: None })
 }
 
 /// Asks the ingress first: what it holds must have arrived at the others. What arrives there in between is no contradiction,

@@ -1,5 +1,7 @@
 //! An audit for people.
 
+use events::trial_balance::{self, TrialBalance};
+
 use super::{Audit, Finding, rfc3339};
 use crate::output;
 
@@ -31,8 +33,34 @@ pub(super) fn print(audit: &Audit) -> anyhow::Result<()> {
     if audit.settling > 0 {
         output::line(format!("settling: {} of the youngest events are on their way", audit.settling))?;
     }
+    if let Some(ledger) = &audit.ledger {
+        print_ledger(ledger)?;
+    }
     let verdict = if audit.open() == 0 { "complete" } else { "NOT complete" };
     output::line(format!("audit: {verdict} from {} to {}", rfc3339(audit.from)?, rfc3339(audit.to)?))
+}
+
+fn print_ledger(ledger: &TrialBalance) -> anyhow::Result<()> {
+    if ledger.findings.is_empty() {
+        let sums = ledger.currencies.iter().map(|of| format!("{} entries of {}", of.entries, of.currency));
+        let sums: Vec<_> = sums.collect();
+        let sums = if sums.is_empty() { "empty".to_owned() } else { sums.join(", ") };
+        return output::line(format!("ledger: balanced, {sums}"));
+    }
+    let header = ["LEDGER", "OF", "CURRENCY", "EXPECTED", "FOUND"];
+    output::line("")?;
+    output::table(header, ledger.findings.iter().take(SHOWN).map(ledger_cells))?;
+    output::line(format!("ledger: NOT balanced, {} findings", ledger.findings.len()))
+}
+
+fn ledger_cells(finding: &trial_balance::Finding) -> [String; 5] {
+    [
+        finding.kind.as_str().to_owned(),
+        finding.subject.clone(),
+        finding.currency.clone().unwrap_or_else(|| "-".to_owned()),
+        finding.expected_minor.to_string(),
+        finding.found_minor.to_string(),
+    ]
 }
 
 fn cells(finding: &Finding) -> [String; 7] {

@@ -14,7 +14,7 @@ use service::{Shutdown, http, telemetry};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
-use super::{Audit, Plan, audit, parse_span, rfc3339};
+use super::{Audit, Plan, audit, parse_span, rfc3339, with_ledger};
 use crate::{
     admin::Admin,
     failure::{Failure, Outcome},
@@ -23,7 +23,7 @@ use crate::{
 
 /// What every round looks at. A full day in every round would read everything again and again.
 const RECENT: time::Duration = time::Duration::minutes(10);
-/// How often the rest of the window is looked at.
+/// How often the rest of the window is looked at, and the ledger.
 const WHOLE_EVERY: Duration = Duration::from_secs(600);
 /// Between two rounds.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, Args)]
 pub(super) struct WatchOptions {
     /// Audit again and again until Ctrl-C or SIGTERM, one line each time. The last ten minutes every time, the whole window
-    /// every ten minutes.
+    /// and the ledger every ten minutes.
     #[arg(long)]
     pub(super) watch: bool,
     /// How long to wait between two audits.
@@ -61,6 +61,8 @@ struct Totals {
     /// What is parked with a reason.
     parked: u64,
     settling: u64,
+    /// What is wrong with the ledger.
+    ledger: u64,
     /// The time of the oldest event that is missing or pending.
     oldest: Option<OffsetDateTime>,
 }
@@ -75,6 +77,7 @@ struct Round {
     pending: u64,
     parked: u64,
     settling: u64,
+    ledger: u64,
     oldest_seconds: i64,
 }
 
@@ -135,28 +138,29 @@ impl Watcher<'_> {
         let (boundary, before) = match self.before {
             Some((boundary, at, before)) if at.elapsed() < WHOLE_EVERY => (boundary, before),
             _ => {
-                let (from, boundary) = (now - self.window, now - RECENT);
-                let before = self.totals(Span { from, to: boundary }, boundary).await?;
+                let boundary = now - RECENT;
+                // Nothing, if the window is that short.
+                let from = boundary.min(now - self.window);
+                let plan = self.plan(Span { from, to: boundary }, boundary);
+                let before = Totals::of(&with_ledger(self.admin, plan).await?);
                 self.before = Some((boundary, Instant::now(), before));
                 (boundary, before)
             }
         };
         let span = Span { from: boundary.max(now - self.window), to: now };
-        let recent = self.totals(span, now - self.limits.0).await?;
-        Ok(Round::new(now, before.and(recent)))
+        let recent = audit(self.admin, self.plan(span, now - self.limits.0)).await?;
+        Ok(Round::new(now, before.and(Totals::of(&recent))))
     }
 
-    async fn totals(&self, span: Span, settled: OffsetDateTime) -> Result<Totals, Failure> {
-        if span.from >= span.to {
-            return Ok(Totals::default());
-        }
-        Ok(Totals::of(&audit(self.admin, Plan { span, settled, retries: self.limits.1 }).await?))
+    fn plan(&self, span: Span, settled: OffsetDateTime) -> Plan {
+        Plan { span, settled, retries: self.limits.1 }
     }
 }
 
 impl Totals {
     fn of(audit: &Audit) -> Self {
-        let mut totals = Self { settling: audit.settling, ..Self::default() };
+        let ledger = u64::try_from(audit.ledger_findings()).unwrap_or(u64::MAX);
+        let mut totals = Self { settling: audit.settling, ledger, ..Self::default() };
         for row in &audit.rows {
             totals.committed += row.committed;
             totals.parked += row.parked;
@@ -175,6 +179,7 @@ impl Totals {
             pending: self.pending + other.pending,
             parked: self.parked + other.parked,
             settling: self.settling + other.settling,
+            ledger: self.ledger + other.ledger,
             oldest: earlier(self.oldest, other.oldest),
         }
     }
@@ -186,9 +191,9 @@ fn earlier(one: Option<OffsetDateTime>, other: Option<OffsetDateTime>) -> Option
 
 impl Round {
     fn new(at: OffsetDateTime, totals: Totals) -> Self {
-        let Totals { committed, missing, pending, parked, settling, oldest } = totals;
+        let Totals { committed, missing, pending, parked, settling, ledger, oldest } = totals;
         let oldest_seconds = oldest.map_or(0, |oldest| (at - oldest).whole_seconds());
-        Self { at, committed, missing, pending, parked, settling, oldest_seconds }
+        Self { at, committed, missing, pending, parked, settling, ledger, oldest_seconds }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts and seconds of a gauge")]
@@ -196,6 +201,7 @@ impl Round {
         gauge!("payrelay_audit_missing").set(self.missing as f64);
         gauge!("payrelay_audit_pending").set(self.pending as f64);
         gauge!("payrelay_audit_parked").set(self.parked as f64);
+        gauge!("payrelay_audit_ledger_findings").set(self.ledger as f64);
         gauge!("payrelay_audit_oldest_seconds").set(self.oldest_seconds as f64);
         gauge!("payrelay_audit_last_round_timestamp_seconds").set(self.at.unix_timestamp() as f64);
     }
@@ -204,10 +210,10 @@ impl Round {
         if json {
             return output::json(self);
         }
-        let Self { committed, missing, pending, parked, settling, oldest_seconds, .. } = self;
+        let Self { committed, missing, pending, parked, settling, ledger, oldest_seconds, .. } = self;
         output::line(format!(
             "{} {committed} committed, {missing} missing, {pending} pending, {parked} parked, {settling} settling, \
-             oldest {oldest_seconds} s",
+             {ledger} wrong in the ledger, oldest {oldest_seconds} s",
             rfc3339(self.at.replace_nanosecond(0).unwrap_or(self.at))?
         ))
     }
