@@ -8,6 +8,43 @@ use serde_json::json;
 
 const AMOUNT_MINOR: i64 = 1_999;
 
+/// Type, version and refunded amount of a webhook.
+type Told<'a> = (&'a str, i64, i64);
+
+/// What the channel says of a payment, and what its merchant is told.
+struct Arrival {
+    order_no: &'static str,
+    /// What was refunded in all; `None` is the success.
+    facts: &'static [Option<i64>],
+    told: &'static [Told<'static>],
+}
+
+const EACH_REFUND: &[Told<'_>] = &[
+    ("pay.success", 2, 0),
+    ("pay.refunded", 3, 500),
+    ("pay.refunded", 4, 1500),
+    ("pay.refunded", 5, AMOUNT_MINOR),
+];
+
+const ARRIVALS: [Arrival; 3] = [
+    Arrival {
+        order_no: "in-order",
+        facts: &[None, Some(500), Some(500), None, Some(1500), Some(AMOUNT_MINOR), Some(1500), None],
+        told: EACH_REFUND,
+    },
+    Arrival {
+        order_no: "before-its-success",
+        facts: &[Some(500), Some(1500), None, Some(500), Some(AMOUNT_MINOR), None],
+        told: EACH_REFUND,
+    },
+    // The 500 are part of the 1500 that came before them.
+    Arrival {
+        order_no: "overtaken",
+        facts: &[Some(1500), Some(500), None, Some(AMOUNT_MINOR), Some(1500)],
+        told: &[("pay.success", 2, 0), ("pay.refunded", 3, 1500), ("pay.refunded", 4, AMOUNT_MINOR)],
+    },
+];
+
 /// What the channel says when so much was refunded in all.
 fn refunded(shop: &Shop, pay_order_no: &str, refunded_minor: i64) -> Notice {
     let notice = shop.notice(Kind::RefundSucceeded, pay_order_no, AMOUNT_MINOR);
@@ -44,7 +81,7 @@ async fn until_refunded(shop: &Shop, order_no: &str, pay_order_no: &str) {
     assert_eq!((parts.len(), split), (2, AMOUNT_MINOR), "{order}");
 }
 
-async fn until_told(sandbox: &Sandbox, order_no: &str, expected: &[(&str, i64, i64)]) {
+async fn until_told(sandbox: &Sandbox, order_no: &str, expected: &[Told<'_>]) {
     let expected: Vec<_> = expected
         .iter()
         .map(|(event_type, version, refunded)| ((*event_type).to_owned(), *version, *refunded))
@@ -63,37 +100,8 @@ async fn partial_refunds_up_to_the_total_each_have_their_event_effect_and_webhoo
     let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
     sandbox.register(&merchant);
     let shop = pipeline.shop(&merchant);
-    // What is told of each order, and what it comes to: `None` is the success.
-    let arrivals: [(&str, &[Option<i64>], &[(&str, i64, i64)]); 3] = [
-        (
-            "in-order",
-            &[None, Some(500), Some(500), None, Some(1500), Some(AMOUNT_MINOR), Some(1500), None],
-            &[
-                ("pay.success", 2, 0),
-                ("pay.refunded", 3, 500),
-                ("pay.refunded", 4, 1500),
-                ("pay.refunded", 5, AMOUNT_MINOR),
-            ],
-        ),
-        (
-            "before-its-success",
-            &[Some(500), Some(1500), None, Some(500), Some(AMOUNT_MINOR), None],
-            &[
-                ("pay.success", 2, 0),
-                ("pay.refunded", 3, 500),
-                ("pay.refunded", 4, 1500),
-                ("pay.refunded", 5, AMOUNT_MINOR),
-            ],
-        ),
-        // The channel states what it refunded in all: the 500 are part of the 1500 that came before them.
-        (
-            "overtaken",
-            &[Some(1500), Some(500), None, Some(AMOUNT_MINOR), Some(1500)],
-            &[("pay.success", 2, 0), ("pay.refunded", 3, 1500), ("pay.refunded", 4, AMOUNT_MINOR)],
-        ),
-    ];
     let mut sent = Vec::new();
-    for (order_no, facts, expected) in arrivals {
+    for Arrival { order_no, facts, told } in ARRIVALS {
         shop.create_order(order_no, AMOUNT_MINOR).await;
         let pay_order_no = shop.create_pay_order(order_no, AMOUNT_MINOR).await;
         for fact in facts {
@@ -104,14 +112,14 @@ async fn partial_refunds_up_to_the_total_each_have_their_event_effect_and_webhoo
             assert_eq!(shop.tell(&notice).await, 204, "{order_no}: {fact:?}");
             sent.push(notice);
         }
-        let version = expected.last().expect("one at least").1;
+        let version = told.last().expect("one at least").1;
         let pay_order = shop.pay_order(&pay_order_no).await;
         assert_eq!(
             (&pay_order["status"], &pay_order["version"]),
             (&json!("TRADE_REFUNDED"), &json!(version))
         );
         until_refunded(&shop, order_no, &pay_order_no).await;
-        until_told(&sandbox, order_no, expected).await;
+        until_told(&sandbox, order_no, told).await;
     }
     // Once all is over the channel repeats itself, the last first.
     for notice in sent.iter().rev() {
@@ -119,8 +127,8 @@ async fn partial_refunds_up_to_the_total_each_have_their_event_effect_and_webhoo
     }
     assert_eq!(pipeline.payrelay_json(&["contradictions", "list"]).await, json!([]));
     check::audited(&pipeline).await;
-    for (order_no, _, expected) in arrivals {
-        until_told(&sandbox, order_no, expected).await;
+    for Arrival { order_no, told, .. } in ARRIVALS {
+        until_told(&sandbox, order_no, told).await;
     }
 }
 
