@@ -4,6 +4,13 @@
 //! account; an [`Account`] turns a [`Request`] into a [`Callback`] or a [`Refusal`], and, once the ingress knows
 //! what became of it, an [`Outcome`] into the [`Answer`] of its channel.
 //!
+//! | kind | channel |
+//! |---|---|
+//! | [`alipay`] | Alipay's asynchronous notices: a form signed by RSA |
+//! | [`wechatpay`] | WeChat Pay, API v3: JSON signed by RSA, with an encrypted notice in it |
+//! | [`stripe`] | Stripe's events: JSON with an HMAC in a header |
+//! | [`standard`] | any other gateway: Standard Webhooks with a JSON body of our own |
+//!
 //! The signature is checked over the raw bytes before anything is parsed. Whether account, order, amount and currency
 //! fit the pay order is not decided here but by [`events::transition`], under the lock of the pay order's row.
 //!
@@ -43,7 +50,8 @@
 //! # }
 //! ```
 //!
-//! A new kind of channel is one file beside [`standard`] and one variant of the enum in `account.rs`.
+//! Each of these modules holds its channel's rules, and a simulator of the channel's side, which signs. A new kind is one more of them and one variant
+//! of the enum in `account.rs`.
 
 mod account;
 pub mod alipay;

@@ -123,3 +123,37 @@ fn no_error_and_no_debug_output_tells_a_secret() {
     let channels = parse(&format!("[a]\nkind = 'standard'\nsecret = '{SECRET}'")).unwrap();
     assert!(!format!("{channels:?}").contains("C2FV"), "{channels:?}");
 }
+
+/// The example for deployment with the accounts that stand there as comments: such lines are `# name = value` and `# [name]`.
+fn example() -> String {
+    let is_field = |rest: &str| rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+    let line = |line: &'static str| match line.strip_prefix("# ") {
+        Some(rest) if rest.starts_with('[') || is_field(rest) => rest,
+        _ => line,
+    };
+    include_str!("../../../deploy/channels.toml").lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The files that the example names.
+fn example_file(path: &Path) -> io::Result<String> {
+    let vectors = |text| serde_json::from_str::<serde_json::Value>(text).expect("the vectors are JSON");
+    let alipay = vectors(include_str!("vectors/alipay.json"));
+    let wechatpay = vectors(include_str!("vectors/wechatpay_v3.json"));
+    let certificates = wechatpay["config"]["platform_certificates"].as_object();
+    let text = match path.to_str() {
+        Some("alipay_main.alipay_public_key") => alipay["config"]["alipay_public_key_spki_base64"].as_str(),
+        Some("stripe_main.secret") => Some("whsec_test_secret"),
+        Some("wechatpay_main.api_v3_key") => Some("0123456789abcdef0123456789abcdef"),
+        Some("wechatpay_main.certificate.pem") => certificates.and_then(|all| all.values().next()?.as_str()),
+        Some("wechatpay_main.public_key.pem") => alipay["config"]["alipay_public_key_pem"].as_str(),
+        _ => None,
+    };
+    text.map(str::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+#[test]
+fn every_kind_has_an_example_that_is_right() {
+    let channels = ChannelSet::parse(&example(), example_file).unwrap();
+    let kinds: Vec<_> = channels.names().map(|name| channels.account(name).unwrap().kind()).collect();
+    assert_eq!(kinds, ["alipay", "standard", "stripe", "wechatpay"]);
+}
