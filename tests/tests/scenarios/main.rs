@@ -21,6 +21,7 @@ mod notifications;
 mod outages;
 mod problems;
 mod promises;
+mod recharges;
 mod refunds;
 mod replicas;
 mod retention;
