@@ -1,5 +1,7 @@
 //! `payrelay dev`: the whole pipeline in one process, to develop and to try against.
 
+use std::future::pending;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,6 +10,7 @@ use devstack::{Stack, StackOptions};
 use events::MerchantId;
 use serde_json::{Value, json};
 use service::Shutdown;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     commands::merchant::{self, AddMerchant, EndpointOptions, Merchant},
@@ -55,6 +58,7 @@ struct Servers {
 pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
     service::telemetry::init_from_env("warn,lapin=off").map_err(|error| Failure::Usage(error.to_string()))?;
     let shutdown = Shutdown::on_signals(Duration::from_secs(10)).context("cannot watch for signals")?;
+    let terminal = io::stdin().is_terminal();
     let servers = Servers::start(options.database_url.is_none(), options.amqp_url.is_none()).await?;
     let management_url = servers.rabbitmq.then(|| servers.stack().rabbitmq().management_url());
     let settings = Settings {
@@ -86,11 +90,23 @@ pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
     }
     tokio::select! {
         () = shutdown.soft.cancelled() => {}
+        () = terminal_closed(terminal) => {}
         error = pipeline.failed() => return Err(error.into()),
     }
     output::progress("stopping ...");
     pipeline.stop().await?;
     Ok(())
+}
+
+/// Until the terminal that there was is gone. SIGHUP says so, and to the ingress also that it shall read its channels file again.
+async fn terminal_closed(terminal: bool) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return pending().await };
+    while hangups.recv().await.is_some() {
+        if terminal && !io::stdin().is_terminal() {
+            return;
+        }
+    }
+    pending::<()>().await;
 }
 
 impl Servers {

@@ -12,8 +12,8 @@ use crate::support::{ACCOUNT, KEY_ID, NOW, fields, paid, signer, stated, vectors
 fn read_file(path: &Path) -> io::Result<String> {
     let config = vectors().config;
     match path.to_str() {
-        Some("certificate.pem") => Ok(config.platform_certificates.into_values().next().unwrap()),
-        Some("public.pem") => Ok(config.platform_public_keys.into_values().next().unwrap()),
+        Some("certificate.pem") => Ok(config.platform_certificates.into_values().next().expect("a key")),
+        Some("public.pem") => Ok(config.platform_public_keys.into_values().next().expect("a key")),
         Some("api_v3_key") => Ok(format!("{}\n", config.apiv3_key)),
         _ => Err(io::ErrorKind::NotFound.into()),
     }

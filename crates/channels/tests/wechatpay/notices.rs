@@ -236,7 +236,7 @@ fn associated_data_may_be_empty_and_must_be_right() {
 
 /// What becomes of a good callback with one header replaced, or removed.
 fn with_header(name: &str, value: Option<&str>) -> Result<Callback, Refusal> {
-    let sent = simulate(&paid(), "EV-1", &signer(), NOW).unwrap();
+    let sent = simulate(&paid(), "EV-1", &signer(), NOW).expect("it is signed");
     let others = sent.headers().into_iter().filter(|(known, _)| *known != name);
     let headers: Vec<_> = others.chain(value.map(|value| (name, value))).collect();
     verify_raw(&account(), &headers, sent.body.as_bytes(), NOW)

@@ -75,11 +75,11 @@ fn assert_states(name: &str, ChannelFact { dedupe_id, pay_order_no, fact }: &Cha
     match &fact.kind {
         FactKind::Succeeded { paid_at } => {
             assert_eq!(expected["status"], "SUCCEEDED", "{name}");
-            let time = OffsetDateTime::parse(expected["success_time"].as_str().unwrap(), &Rfc3339).unwrap();
-            assert_eq!(*paid_at, time, "{name}");
+            let time = expected["success_time"].as_str().map(|text| OffsetDateTime::parse(text, &Rfc3339));
+            assert_eq!(Some(Ok(*paid_at)), time, "{name}");
             assert_eq!(json!(dedupe_id), expected["dedupe_key"], "{name}");
             assert_eq!(json!(fact.channel_trade_no), expected["channel_txn"], "{name}");
-            let amount = fact.amount.unwrap();
+            let amount = fact.amount.expect("an amount");
             assert_eq!(json!(amount.amount_minor), expected["amount_minor"], "{name}");
             assert_eq!(json!(amount.currency), expected["currency"], "{name}");
         }
