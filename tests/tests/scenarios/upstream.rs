@@ -1,9 +1,10 @@
 //! Other systems publish to `pay.direct` themselves, in every form that is understood, and in some that are not.
 
+mod spring;
+
 use channels::standard::Kind;
 use events::codec::{self, Incoming};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use scenarios::{DEFAULT_MERCHANT, Options, Pipeline, Sandbox, Servers, Shop, check, until};
 use serde_json::{Value, json};
@@ -17,13 +18,13 @@ const JAVA_LONG: &[u8] =
     xr\x00\x10java.lang.Number\x86\xac\x95\x1d\x0b\x94\xe0\x8b\x02\x00\x00xp";
 
 /// A publisher of another team, with a client of its own.
-struct Publisher {
+pub(crate) struct Publisher {
     channel: Channel,
     _connection: Connection,
 }
 
 impl Publisher {
-    async fn connect(pipeline: &Pipeline) -> Self {
+    pub(crate) async fn connect(pipeline: &Pipeline) -> Self {
         let url = pipeline.servers.amqp_url();
         let connection =
             Connection::connect(&url, ConnectionProperties::default()).await.expect("a connection");
@@ -32,9 +33,13 @@ impl Publisher {
         Self { channel, _connection: connection }
     }
 
-    async fn publish(&self, routing_key: &str, content_type: &str, body: &[u8]) {
+    pub(crate) async fn publish(&self, routing_key: &str, content_type: &str, body: &[u8]) {
         let properties =
             BasicProperties::default().with_delivery_mode(2).with_content_type(content_type.into());
+        self.publish_with(routing_key, properties, body).await;
+    }
+
+    async fn publish_with(&self, routing_key: &str, properties: BasicProperties, body: &[u8]) {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let published = self
             .channel
@@ -45,19 +50,19 @@ impl Publisher {
     }
 
     /// Takes one message from a queue, as soon as there is one: its headers and its body.
-    async fn take(&self, queue: &str) -> (Value, Vec<u8>) {
-        until(&format!("message in {queue}"), async || {
-            let got = self
-                .channel
-                .basic_get(queue.into(), BasicGetOptions { no_ack: true })
-                .await
-                .expect("an answer");
-            let delivery = got.ok_or("it is empty")?.delivery;
-            let headers = delivery.properties.headers().as_ref().map(lapin::types::FieldTable::inner);
-            let headers = headers.into_iter().flatten().map(|(name, value)| (name.to_string(), text(value)));
-            Ok((Value::Object(headers.collect()), delivery.data))
-        })
-        .await
+    pub(crate) async fn take(&self, queue: &str) -> (Value, Vec<u8>) {
+        until(&format!("message in {queue}"), async || self.get(queue).await.ok_or("it is empty".to_owned()))
+            .await
+    }
+
+    /// Takes one message from a queue, if there is one.
+    pub(crate) async fn get(&self, queue: &str) -> Option<(Value, Vec<u8>)> {
+        let options = BasicGetOptions { no_ack: true };
+        let got = self.channel.basic_get(queue.into(), options).await.expect("an answer");
+        let delivery = got?.delivery;
+        let headers = delivery.properties.headers().as_ref().map(lapin::types::FieldTable::inner);
+        let headers = headers.into_iter().flatten().map(|(name, value)| (name.to_string(), text(value)));
+        Some((Value::Object(headers.collect()), delivery.data))
     }
 }
 
@@ -192,8 +197,7 @@ async fn poison_goes_to_the_dead_letter_queues_with_its_reason_and_takes_no_neig
     }
     assert_eq!(sandbox.received().len(), 20);
     for queue in ["trade.pay.success.queue.dlq", "merchant.pay.success.queue.dlq"] {
-        let more = publisher.channel.basic_get(ShortString::from(queue), BasicGetOptions::default()).await;
-        assert!(more.expect("an answer").is_none(), "{queue} holds more than the poison");
+        assert_eq!(publisher.get(queue).await, None, "{queue} holds more than the poison");
     }
     drop(pipeline);
 }
