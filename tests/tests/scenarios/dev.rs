@@ -6,22 +6,22 @@ use std::process::{Command, Stdio};
 use devstack::testing::program;
 use scenarios::{LIMIT, Process, Sandbox, http_client, is_alive, run_program, signal, until};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// A channels file of the developer's own, with a key file beside it.
-fn own_channels() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
+/// Writes a channels file of the developer's own with these accounts, and a key file beside it.
+fn write_channels(folder: &TempDir, accounts: &[&str]) {
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
     file("own.key", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
-    file("channels.toml", "[own]\nkind = \"standard\"\nsecret_file = \"own.key\"\n");
-    folder
+    let table = |name: &&str| format!("[{name}]\nkind = \"standard\"\nsecret_file = \"own.key\"\n");
+    file("channels.toml", &accounts.iter().map(table).collect::<String>());
 }
 
-/// Starts `payrelay dev --json` and reads the first line that it prints.
-async fn start(webhook_url: &str) -> (Process, Value) {
+/// Starts `payrelay dev --json` with a channels file in this folder, and reads the first line that it prints.
+async fn start(webhook_url: &str, channels: &TempDir) -> (Process, Value) {
     let mut command = Command::new(program("payrelay"));
-    let channels = own_channels();
+    write_channels(channels, &["own"]);
     command.args(["dev", "--json", "--webhook-url", webhook_url]).stdin(Stdio::null());
     command.arg("--channels").arg(channels.path().join("channels.toml"));
     let mut process = Process::watch(command.stdout(Stdio::piped()), "payrelay dev".as_ref());
@@ -62,7 +62,8 @@ async fn gone(servers: [u32; 2]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
     let sandbox = Sandbox::start().await;
-    let (mut process, told) = start(&sandbox.url("dev-merchant")).await;
+    let channels = tempfile::tempdir().expect("a folder");
+    let (mut process, told) = start(&sandbox.url("dev-merchant"), &channels).await;
     let servers = servers(&told);
     let fields = [
         "/ingress_url",
@@ -84,11 +85,28 @@ async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
     for field in fields {
         assert!(!text(&told, field).is_empty(), "{field} in {told}");
     }
+    write_channels(&channels, &["own", "added-later"]);
+    signal(process.pid(), "HUP");
+    until_taken(&told, "added-later").await;
+    // By the account that no file holds.
     pay(&told, &sandbox).await;
 
     signal(process.pid(), "TERM");
     assert_eq!(process.ended().await.code(), Some(0));
     gone(servers).await;
+}
+
+/// Until pay orders of this channel account are taken.
+async fn until_taken(told: &Value, account: &str) {
+    let pay_order = json!({"order_no": "D-3", "amount_minor": 1, "currency": "CNY", "channel": account});
+    let url = format!("{}/v1/pay-orders", text(told, "/ingress_url"));
+    let (http, api_key) = (http_client(), text(told, "/merchant_api_key"));
+    until("pay order of the account", async || {
+        let request = http.post(&url).bearer_auth(api_key).json(&pay_order);
+        let status = request.send().await.expect("an answer").status();
+        if status == 201 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
 }
 
 /// One payment with nothing but what was printed.
@@ -142,7 +160,8 @@ async fn pay(told: &Value, sandbox: &Sandbox) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_dev_leaves_no_server_behind() {
-    let (process, told) = start("http://127.0.0.1:9/webhooks").await;
+    let channels = tempfile::tempdir().expect("a folder");
+    let (process, told) = start("http://127.0.0.1:9/webhooks", &channels).await;
     let servers = servers(&told);
     drop(process); // SIGKILL
     gone(servers).await;
