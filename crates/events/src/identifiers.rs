@@ -4,8 +4,11 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
-use uuid::Uuid;
+use time::OffsetDateTime;
+use uuid::{Uuid, Variant};
 
+/// Where the digit of the version stands in a UUID.
+const VERSION_AT: usize = 12;
 /// The longest identifier, in bytes.
 const MAX_LENGTH: usize = 64;
 
@@ -114,8 +117,22 @@ impl PayOrderNo {
     pub fn generate() -> Self {
         let mut digits = format!("{:X}", Uuid::now_v7().simple());
         // That of the version, which is always the same.
-        digits.remove(12);
+        digits.remove(VERSION_AT);
         Self(format!("P{digits}"))
+    }
+
+    /// When the number was made, to the millisecond; `None` unless it is one of ours. Those of earlier releases have their version,
+    /// and so 32 digits.
+    pub fn made_at(&self) -> Option<OffsetDateTime> {
+        let mut digits = self.0.strip_prefix('P')?.to_owned();
+        if digits.len() == 31 {
+            digits.insert(VERSION_AT, '7');
+        }
+        let id = Uuid::try_parse(&digits).ok().filter(|_| digits.len() == 32)?;
+        let ours = id.get_version_num() == 7 && id.get_variant() == Variant::RFC4122;
+        let (seconds, nanos) = id.get_timestamp().filter(|_| ours)?.to_unix();
+        let seconds = OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()?;
+        Some(seconds + time::Duration::nanoseconds(nanos.into()))
     }
 }
 
@@ -191,6 +208,26 @@ mod tests {
         let number = OrderNo::of_recharge(&PayOrderNo::generate());
         assert_eq!(OrderNo::parse(number.as_str()).unwrap(), number);
         assert!(number.is_of_recharge() && !OrderNo::parse("recharge-1").unwrap().is_of_recharge());
+    }
+
+    #[test]
+    fn a_number_of_ours_tells_when_it_was_made_and_no_other_does() {
+        let made_at = |text: &str| PayOrderNo::parse(text).unwrap().made_at();
+        let own = PayOrderNo::generate().made_at().unwrap();
+        assert!((OffsetDateTime::now_utc() - own).abs() < time::Duration::minutes(1), "{own}");
+        for number in ["P019B76DAA80000080000000000000AB", "P019B76DAA800700080000000000000AB"] {
+            assert_eq!(made_at(number), OffsetDateTime::from_unix_timestamp(1_767_225_600).ok(), "{number}");
+        }
+        for foreign in [
+            "P",
+            "UP-1",
+            "P202601010001",
+            "PC232AB00964B48F1A2F0C1D2E3F40516",
+            "P019B76DAA80000000000000000000AB",
+            "P019b76da-a800-7000-8000-0000000000ab",
+        ] {
+            assert_eq!(made_at(foreign), None, "{foreign}");
+        }
     }
 
     #[test]

@@ -22,6 +22,16 @@ fn a_merchant_opens_it_with_any_aes_gcm() {
     assert_eq!((resource.algorithm.as_str(), resource.associated_data.as_str()), (ALGORITHM, "msg_1"));
 }
 
+/// Made by another implementation, the Python package `cryptography`.
+#[test]
+fn it_is_what_others_make_of_the_same_key_and_nonce() {
+    let resource = Key::generate([7; 32]).seal("支付".as_bytes(), "msg_1", 42).unwrap();
+    assert_eq!(
+        (resource.nonce.as_str(), resource.ciphertext.as_str()),
+        ("L!!!!!!!!!!!", "sgDjzx9fAyZfpSEU2LlpvCAJOUJI+Q==")
+    );
+}
+
 #[test]
 fn what_was_changed_or_is_another_thing_does_not_open() {
     let key = Key::generate([7; 32]);

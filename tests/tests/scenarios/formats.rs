@@ -182,7 +182,9 @@ fn opened(key: &str, resource: &Value) -> Result<Value, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_format_is_delivered_once_and_verifies_with_code_that_is_not_ours() {
     let endpoints = Endpoints::start().await;
-    let pipeline = Pipeline::start(Servers::shared(), Options { replicas: 2, ..Options::default() }).await;
+    let options =
+        Options { replicas: 2, environment: vec![("PAYRELAY_LOG", "info,merchant_notifier=trace")] };
+    let pipeline = Pipeline::start(Servers::shared(), options).await;
     let shops = [
         endpoints.merchant(&pipeline, "forms", &["--format", "form-md5", "--ack", "success"]).await,
         endpoints.merchant(&pipeline, "asymmetric", &["--signature", "v1a"]).await,

@@ -5,7 +5,10 @@ use time::OffsetDateTime;
 use super::outcome::{ErrorKind, Failure};
 use crate::keyring::Keyring;
 use crate::store::leases::Claimed;
+use crate::text::printable;
 use crate::{Format, form, webhook};
+
+const MAX_DETAIL_BYTES: usize = 512;
 
 /// A body, and the headers that are not the same for all.
 #[derive(Debug)]
@@ -47,5 +50,5 @@ pub(super) fn secret(detail: &dyn ToString) -> Failure {
 }
 
 fn unsendable(error: &dyn std::error::Error) -> Failure {
-    Failure { kind: ErrorKind::Unsendable, detail: error.to_string() }
+    Failure { kind: ErrorKind::Unsendable, detail: printable(&error.to_string(), MAX_DETAIL_BYTES) }
 }
