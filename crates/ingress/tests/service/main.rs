@@ -5,6 +5,7 @@ mod accounts;
 mod admin;
 mod balance_payment;
 mod callbacks;
+mod channels;
 mod closing;
 mod contradictions;
 mod outbox;
