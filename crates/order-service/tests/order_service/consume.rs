@@ -4,7 +4,8 @@ use events::codec::{JSON, PROTOBUF, TEXT};
 use events::{EventId, Purpose};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use time::Duration;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use crate::fixtures::{AMOUNT_MINOR, MERCHANT, cny, failed, refund, second_success, success};
 use crate::running::{Fixture, TRACEPARENT, eventually, foreign, message};
@@ -25,6 +26,9 @@ async fn a_success_marks_its_order_paid_and_splits_it() {
     let paid = fixture.replica.order_with_status("1", "PAID").await;
     assert_eq!(paid["payment"]["pay_order_no"], "P-1");
     assert_eq!(paid["payment"]["channel_trade_no"], "T-1");
+    let paid_at = OffsetDateTime::parse(paid["payment"]["paid_at"].as_str().unwrap(), &Rfc3339).unwrap();
+    assert_eq!(Some(paid_at), event.order.paid_at);
+    assert_eq!((&paid["refunded_minor"], &paid["version"]), (&json!(0), &json!(2)));
     let parts: Vec<_> = paid["sub_orders"].as_array().unwrap().iter().collect();
     let places: Vec<_> = parts.iter().map(|part| (&part["shop_id"], &part["warehouse_id"])).collect();
     assert_eq!(json!(places), json!([["s1", "w1"], ["s1", "w2"], ["s2", "w1"]]));
