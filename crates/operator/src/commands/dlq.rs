@@ -6,6 +6,8 @@ mod replay;
 mod show;
 mod view;
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use events::OrderNo;
 use messaging::{Broker, ConsumerQueue, DeadLetter, DeadLetters, RetryDelays, Topology};
@@ -45,7 +47,7 @@ pub(crate) enum DlqCommand {
 /// Which messages are meant.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// The queue, as trade.pay.success.queue, or its dead-letter queue.
+    /// The queue, as trade.pay.success.queue, or its dead-letter queue; also one that another team has made by that rule.
     #[arg(value_name = "QUEUE", value_parser = parse_queue)]
     queue: ConsumerQueue,
     /// Only those that are here for this reason, as `unknown_order`.
@@ -78,10 +80,12 @@ async fn open(broker: &Broker, queue: &ConsumerQueue) -> Result<DeadLetters, Fai
 }
 
 fn missing(queue: &ConsumerQueue) -> Failure {
-    Failure::Findings(format!(
-        "there is no queue {}; declare it: payrelay topology apply",
-        queue.dead_letter_queue()
-    ))
+    let remedy = if queues().contains(queue) {
+        "declare it: payrelay topology apply"
+    } else {
+        "its own consumer declares it"
+    };
+    Failure::Findings(format!("there is no queue {}; {remedy}", queue.dead_letter_queue()))
 }
 
 /// The main queues; they do not depend on the retry delays.
@@ -89,12 +93,17 @@ fn queues() -> Vec<ConsumerQueue> {
     Topology::payrelay(&RetryDelays::default()).queues
 }
 
+/// payrelay's own queues, and those that other teams have made in the same way, as `points.pay.success.queue`.
 fn parse_queue(text: &str) -> Result<ConsumerQueue, String> {
-    let queues = queues();
-    let found = queues.iter().find(|queue| text == queue.queue || text == queue.dead_letter_queue());
-    found.cloned().ok_or_else(|| {
-        let names: Vec<_> = queues.iter().map(|queue| queue.queue.as_str()).collect();
-        format!("expected one of {}", names.join(", "))
+    let main = text.strip_suffix(".dlq").unwrap_or(text);
+    let keys: BTreeSet<_> = queues().into_iter().map(|queue| queue.routing_key).collect();
+    let named = keys.iter().find_map(|key| {
+        let consumer = main.strip_suffix(".queue")?.strip_suffix(key)?.strip_suffix('.')?;
+        (!consumer.is_empty()).then(|| ConsumerQueue::new(consumer, key))
+    });
+    named.ok_or_else(|| {
+        let names: Vec<_> = queues().into_iter().map(|queue| queue.queue).collect();
+        format!("expected one of {}, or another consumer's queue of such a name", names.join(", "))
     })
 }
 
@@ -106,6 +115,13 @@ mod tests {
     fn a_queue_is_named_by_its_own_name_or_that_of_its_dead_letter_queue() {
         for text in ["trade.pay.success.queue", "trade.pay.success.queue.dlq"] {
             assert_eq!(parse_queue(text), Ok(ConsumerQueue::new("trade", "pay.success")));
+        }
+        assert_eq!(
+            parse_queue("points.pay.refunded.queue.dlq"),
+            Ok(ConsumerQueue::new("points", "pay.refunded"))
+        );
+        for text in [".pay.success.queue", "pay.success.queue", "trade.pay.success", "trade.pay.task.queue"] {
+            assert!(parse_queue(text).is_err(), "{text}");
         }
         assert!(parse_queue("pay.retry.5s").is_err_and(|error| error.contains("merchant.pay.closed.queue")));
     }
