@@ -51,10 +51,14 @@ pub(crate) async fn post(tx: &Transaction<'_>, events: &[NewEvent], before: Befo
     }
     let numbers: Vec<_> = events.iter().map(|event| event.order.pay_order_no.as_str()).collect();
     let users = recharges::users(tx, &numbers).await?;
-    let refunded = events.iter().filter(|event| event.event_type == EventType::Refunded);
-    let accounts: Vec<_> = refunded.filter_map(|event| account(&event.order, &users)).collect();
-    // A refund takes what is there, so that must be known; a credit does not care.
-    let balances = if accounts.is_empty() { BTreeMap::new() } else { ledger::lock(tx, &accounts).await? };
+    // A refund takes what is there, so that must be known; a credit does not care. Then all accounts are locked, also those of
+    // credits: what `ledger::post` would lock after these could come before them in the order of locks.
+    let balances = if events.iter().any(|event| event.event_type == EventType::Refunded) {
+        let accounts: Vec<_> = events.iter().filter_map(|event| account(&event.order, &users)).collect();
+        ledger::lock(tx, &accounts).await?
+    } else {
+        BTreeMap::new()
+    };
     let flows = Books { users, balances, refunded: before.0 }.flows(&events)?;
     ledger::post(tx, &flows).await.map_err(Unposted::Post)?;
     Ok(())

@@ -16,6 +16,7 @@ use crate::signals::Signals;
 use crate::store::outbox::Shard;
 use crate::trace_context::TraceContext;
 
+mod credits;
 mod recharges;
 mod refunds;
 mod retention;
