@@ -69,15 +69,27 @@ async fn refunds_and_credits_of_the_same_users_lock_them_in_one_order() {
     assert_eq!(deadlocks(&store).await, 0);
 }
 
-/// As a release would commit it that knows nothing of recharges.
+/// As a release would commit it that knows nothing of the ledger.
 #[tokio::test]
-async fn a_recharge_is_not_paid_without_its_credit() {
+async fn nothing_of_the_ledger_is_paid_or_refunded_without_its_flow() {
     let store = Store::create().await;
-    let order = recharge_of(&store, "R1", "u1").await.order;
+    let recharge = recharge_of(&store, "R1", "u1").await;
+    let mut from_balance = new_order("B1");
+    from_balance.order.channel = ChannelAccount::parse(ChannelAccount::BALANCE).unwrap();
+    store.insert(std::slice::from_ref(&from_balance)).await;
     let client = store.client().await;
-    let pay = "UPDATE pay.pay_orders SET status = 'TRADE_SUCCESS', version = 2 WHERE pay_order_no = $1";
-    let refused = client.execute(pay, &[&order.pay_order_no.as_str()]).await.unwrap_err();
-    assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::CHECK_VIOLATION), "{refused:?}");
-    let fail = "UPDATE pay.pay_orders SET status = 'TRADE_FAILED', version = 2 WHERE pay_order_no = $1";
-    assert_eq!(client.execute(fail, &[&order.pay_order_no.as_str()]).await.unwrap(), 1);
+    let set = async |order: &StoredPayOrder, status: &str, refunded_minor: i64| {
+        let sql = "UPDATE pay.pay_orders SET status = $2, refunded_minor = $3, version = version + 1 WHERE pay_order_no = $1";
+        let updated =
+            client.execute(sql, &[&order.order.pay_order_no.as_str(), &status, &refunded_minor]).await;
+        updated.map_err(|error| error.code().cloned())
+    };
+    let refused = Err(Some(tokio_postgres::error::SqlState::CHECK_VIOLATION));
+    assert_eq!(set(&recharge, "TRADE_SUCCESS", 0).await, refused);
+    assert_eq!(set(&from_balance, "TRADE_SUCCESS", 0).await, refused);
+    assert_eq!(set(&from_balance, "TRADE_FAILED", 0).await, Ok(1));
+    assert_eq!(store.writer().submit(of_own_trade(&recharge, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(set(&recharge, "PARTIALLY_REFUNDED", 10).await, refused);
+    let refund = FactKind::Refunded { refunded_minor: 10, refunded_at: now() };
+    assert_eq!(store.writer().submit(of_own_trade(&recharge, refund)).await, Ok(Outcome::Applied));
 }
