@@ -1,7 +1,9 @@
 //! Checking pay passwords: few at once, and of each user one after the other, counted before it is looked at.
 //!
 //! A hash takes 19 MiB and some 20 ms of a core on purpose, so whoever sends many at once must not get them all worked on at
-//! once. And one user's are worked on in turn: many right ones at the same time would else be taken for guesses.
+//! once. A merchant has no more of them among those that wait for a place than there are places, so that the crowd of one does not
+//! stand before the few of another. And one user's are worked on in turn: many right ones at the same time would else be taken for
+//! guesses.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZero;
@@ -14,7 +16,7 @@ use events::to_micros;
 use service::Problem;
 use storage::Database;
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,13 +30,15 @@ const CORES_PER_PLACE: usize = 2;
 const MAX_PLACES: usize = 8;
 /// Longest wait for a turn and a place. What comes when all are taken is not counted against the user.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Users are divided among so many turns.
+/// Users are divided among so many turns, and merchants among so many shares.
 const TURNS: usize = 256;
 
 /// Where passwords are hashed.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     places: Arc<Semaphore>,
+    /// Of the places, and of the wait for them.
+    shares: [Semaphore; TURNS],
     turns: [Mutex<()>; TURNS],
     max_wait: Duration,
 }
@@ -44,31 +48,45 @@ pub(crate) struct Passwords {
 pub(crate) struct Turn<'a> {
     place: OwnedSemaphorePermit,
     _turn: MutexGuard<'a, ()>,
+    _share: SemaphorePermit<'a>,
 }
 
 impl Default for Passwords {
     /// As many places as this machine bears.
     fn default() -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        let places = (cores / CORES_PER_PLACE).clamp(1, MAX_PLACES);
-        let turns = [const { Mutex::const_new(()) }; TURNS];
-        Self { places: Arc::new(Semaphore::new(places)), turns, max_wait: MAX_WAIT }
+        Self::new((cores / CORES_PER_PLACE).clamp(1, MAX_PLACES), MAX_WAIT)
     }
 }
 
 impl Passwords {
+    fn new(places: usize, max_wait: Duration) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            shares: std::array::from_fn(|_| Semaphore::new(places)),
+            turns: [const { Mutex::const_new(()) }; TURNS],
+            max_wait,
+        }
+    }
+
     /// Waits for the user's turn and a place; `busy` (503) if that takes too long.
     pub(crate) async fn turn(&self, user: &UserKey) -> Result<Turn<'_>, Problem> {
         let deadline = Instant::now() + self.max_wait;
-        let mut hasher = DefaultHasher::new();
-        user.hash(&mut hasher);
-        let turn = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
-        let turn = timeout_at(deadline, self.turns[turn].lock()).await.map_err(|_| busy())?;
+        // No semaphore is ever closed. The share first: who waits for it keeps no other merchant's users waiting.
+        let share = timeout_at(deadline, self.shares[index(&user.merchant_id)].acquire()).await;
+        let share = share.ok().and_then(Result::ok).ok_or_else(busy)?;
+        let turn = timeout_at(deadline, self.turns[index(user)].lock()).await.map_err(|_| busy())?;
         let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
-        // It is never closed.
         let place = place.ok().and_then(Result::ok).ok_or_else(busy)?;
-        Ok(Turn { place, _turn: turn })
+        Ok(Turn { place, _turn: turn, _share: share })
     }
+}
+
+/// Where `key` belongs among the turns or the shares.
+fn index(key: &impl Hash) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
 }
 
 impl Turn<'_> {
