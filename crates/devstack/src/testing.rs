@@ -148,6 +148,26 @@ impl Vhost {
         &self.name
     }
 
+    /// The URL for a user of this vhost who may do no more than the patterns `configure`, `write` and `read` say. It goes with the
+    /// broker.
+    ///
+    /// # Panics
+    /// When the user cannot be made.
+    pub fn narrowed(&self, [configure, write, read]: [&str; 3]) -> String {
+        let user = unique_name();
+        let rights = format!(r#"{{"configure":"{configure}","write":"{write}","read":"{read}"}}"#);
+        let made = self
+            .management
+            .request("PUT", &format!("/api/users/{user}"), r#"{"password":"narrow","tags":""}"#)
+            .and_then(|_| {
+                let path = format!("/api/permissions/{}/{user}", self.name);
+                self.management.request("PUT", &path, &rights.replace('\\', r"\\"))
+            });
+        made.unwrap_or_else(|error| panic!("a user for a test: {error}"));
+        let host = self.amqp_url.rsplit_once('@').map_or(self.amqp_url.as_str(), |(_, host)| host);
+        format!("amqp://{user}:narrow@{host}")
+    }
+
     /// How many messages the queue holds, ready or delivered and not yet acknowledged; half a second behind. `None` while
     /// the queue does not exist or its first figures are still to come.
     ///

@@ -4,6 +4,7 @@
 
 use std::env;
 use std::error::Error;
+use std::io;
 
 use deadpool_postgres::{Manager, Pool};
 use pay_client::{
@@ -61,13 +62,15 @@ impl Sales {
     }
 }
 
-/// What the database has to say of a statement is about this batch; that it shuts down or cannot be reached is not.
+/// What the database answers to a statement is about this batch, and so is a value that its column does not take. That it
+/// shuts down, is full or cannot be reached is about no event.
 fn failed(error: &tokio_postgres::Error) -> HandlerError {
-    let is_outage = |class: &str| ["08", "53", "57"].iter().any(|outage| class.starts_with(outage));
-    match error.code() {
-        Some(state) if !is_outage(state.code()) => HandlerError::Rejected(error.to_string()),
-        _ => HandlerError::Outage(error.to_string()),
-    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    let is_away = match error.code() {
+        Some(state) => ["08", "53", "57"].iter().any(|class| state.code().starts_with(class)),
+        None => error.is_closed() || cause.is_some_and(|io| io.kind() != io::ErrorKind::InvalidInput),
+    };
+    if is_away { HandlerError::Outage(error.to_string()) } else { HandlerError::Rejected(error.to_string()) }
 }
 
 #[tokio::main]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::PayEvent;
 use events::codec::{self, DecodeError};
-use messaging::{EXCHANGE, Message, Outcome, header};
+use messaging::{EXCHANGE, Message, Outcome, RetryDelays, Topology, header};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,21 @@ impl Publisher {
     /// [`ConfigError`] only: a broker that is away is waited for.
     pub fn new(amqp_url: &str, name: &str) -> Result<Self, ConfigError> {
         let task = messaging::Publisher::spawn(broker(amqp_url, name)?, CancellationToken::new());
-        Ok(Self { task, source: format!("/{name}"), traceparent: None })
+        Ok(Self::of(task, name))
+    }
+
+    /// The same, but makes the queues of payrelay's own consumers on every connection before it publishes anything, as payrelay
+    /// itself does: a broker that comes back empty would else take an event for those queues alone that stand already.
+    /// `retry` as payrelay's `PAYRELAY_RETRY_DELAYS`. While the user may not declare them, or one stands otherwise, nothing is
+    /// published ([`PublishError::Unconfirmed`]).
+    pub fn declaring(amqp_url: &str, name: &str, retry: &RetryDelays) -> Result<Self, ConfigError> {
+        let (broker, topology) = (broker(amqp_url, name)?, Topology::payrelay(retry));
+        let task = messaging::Publisher::spawn_declaring(broker, topology, CancellationToken::new());
+        Ok(Self::of(task, name))
+    }
+
+    fn of(task: messaging::Publisher, name: &str) -> Self {
+        Self { task, source: format!("/{name}"), traceparent: None }
     }
 
     /// The same connection for events of this W3C `traceparent`.

@@ -73,3 +73,24 @@ async fn the_examples_publish_and_count_each_sale_once() {
     .await;
     assert_eq!(sold().await, 201 * 1999);
 }
+
+/// A value that the table does not take has no SQLSTATE, for the client refuses it: an attempt is counted all the same, or the
+/// event would come again for ever.
+#[tokio::test]
+async fn what_the_database_cannot_hold_is_counted_and_no_outage() {
+    let fixture = Fixture::new().await;
+    let database = tokio::task::spawn_blocking(Database::create).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(database.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let other = "CREATE TABLE sales (merchant_id uuid, currency text, amount_minor numeric, PRIMARY KEY (merchant_id, currency))";
+    client.batch_execute(other).await.unwrap();
+    let _subscriber = subscribe(&fixture, &database);
+    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let event = event(EventType::Success, "1");
+    until("a publish", async || publisher.publish(&event).await.ok()).await;
+    until("an attempt that was counted", async || {
+        let waits = |queue| fixture.vhost.queue_depth(queue).is_some_and(|depth| depth > 0);
+        ["pay.retry.5s", "pay.retry.30s"].into_iter().any(waits).then_some(())
+    })
+    .await;
+}

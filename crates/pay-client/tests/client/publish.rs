@@ -1,5 +1,5 @@
 use lapin::types::AMQPValue;
-use pay_client::{ConfigError, EventType, PublishError, Publisher};
+use pay_client::{ConfigError, EventType, PublishError, Publisher, RetryDelays};
 
 use crate::support::{Fixture, event, header};
 
@@ -79,6 +79,43 @@ async fn what_is_not_taken_now_may_be_published_again() {
     let nowhere = format!("amqp://guest:guest@127.0.0.1:{}", devstack::testing::free_port());
     let away = Publisher::new(&nowhere, "billing").unwrap().publish(&event).await.unwrap_err();
     assert!(matches!(away, PublishError::Unconfirmed(_)) && away.is_retryable(), "{away}");
+}
+
+/// The queues of payrelay's consumers for a success.
+const OURS: [&str; 2] = ["trade.pay.success.queue", "merchant.pay.success.queue"];
+
+#[tokio::test]
+async fn a_declaring_publisher_misses_no_consumer_of_a_broker_that_came_back_empty() {
+    let fixture = Fixture::new().await;
+    fixture.queue("quick", &["pay.success"], &[]).await;
+    let rights = r"^(pay\.|trade\.|merchant\.|payrelay\.declaring$|amq\.default$)";
+    let url = fixture.vhost.narrowed([rights; 3]);
+    let publisher = Publisher::declaring(&url, "billing", &RetryDelays::default()).unwrap();
+    let event = event(EventType::Success, "1");
+    assert_eq!(publisher.publish(&event).await, Ok(()));
+    for queue in ["quick"].into_iter().chain(OURS) {
+        assert_eq!(
+            header(&fixture.take(queue).await, "cloudEvents_id"),
+            event.event_id.to_string(),
+            "{queue}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_rights_of_a_plain_publisher_suffice_and_make_no_queue() {
+    let fixture = Fixture::new().await;
+    let direct = r"^pay\.direct$";
+    let url = fixture.vhost.narrowed([direct, direct, "^$"]);
+    let event = event(EventType::Success, "1");
+    let publisher = Publisher::new(&url, "billing").unwrap();
+    assert!(matches!(publisher.publish(&event).await, Err(PublishError::Unroutable(_))));
+    fixture.queue("quick", &["pay.success"], &[]).await;
+    assert_eq!(publisher.publish(&event).await, Ok(()));
+
+    let declaring = Publisher::declaring(&url, "billing", &RetryDelays::default()).unwrap();
+    let refused = declaring.publish(&event).await.unwrap_err();
+    assert!(matches!(refused, PublishError::Unconfirmed(_)) && refused.is_retryable(), "{refused}");
 }
 
 #[tokio::test]
