@@ -31,7 +31,13 @@ use crate::KeyError;
 pub const ALGORITHM: &str = "AEAD_AES_256_GCM";
 /// What keys begin with. It is no part of the key.
 pub const KEY_PREFIX: &str = "whenc_";
+/// How much may be encrypted under one key before it is replaced. Nonces are random, and one that comes again tells what both
+/// texts differ in and lets others forge: by then the odds of that are below 2⁻³², the bound of NIST SP 800-38D.
+pub const MAX_SEALS: u64 = 10_000_000;
 const NONCE_BYTES: usize = 12;
+/// Of which a nonce is made: visible ASCII that JSON leaves as it is.
+const NONCE_CHARACTERS: &[u8; 91] =
+    b"!#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}";
 
 /// A key of both sides: `whenc_` and base64 of 32 bytes. Zeroized on drop, redacted in `Debug`.
 #[derive(Clone)]
@@ -77,7 +83,7 @@ impl Key {
     }
 
     /// Encrypts `data`. `random` must never be the same again under this key: take it from a cryptographic generator each
-    /// time.
+    /// time, and replace the key after [`MAX_SEALS`].
     pub fn seal(
         &self,
         data: &[u8],
@@ -112,15 +118,14 @@ impl Key {
     }
 }
 
-/// Twelve visible characters that JSON leaves as they are: more than 78 bits of the random number.
+/// Twelve of [`NONCE_CHARACTERS`]: more than 78 bits of the random number. All 96 bits are no text that a nonce of WeChat Pay's
+/// form could be.
 fn nonce(mut random: u128) -> [u8; NONCE_BYTES] {
-    const CHARACTERS: &[u8; 91] =
-        b"!#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}";
-    let base = CHARACTERS.len() as u128;
+    let base = NONCE_CHARACTERS.len() as u128;
     [(); NONCE_BYTES].map(|()| {
         let digit = usize::try_from(random % base).unwrap_or_default();
         random /= base;
-        CHARACTERS[digit]
+        NONCE_CHARACTERS[digit]
     })
 }
 
@@ -140,5 +145,23 @@ impl FromStr for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(whenc_…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of n random nonces among N two are the same with a probability below n²/2N.
+    #[test]
+    fn as_many_seals_as_are_allowed_keep_the_bound_for_random_nonces() {
+        let nonces = (NONCE_CHARACTERS.len() as u128).pow(12);
+        let pairs = u128::from(MAX_SEALS).pow(2) / 2;
+        assert!(pairs << 32 <= nonces);
+        assert!((4 * pairs) << 32 > nonces, "twice as many would be too many");
+        let mut distinct = NONCE_CHARACTERS.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), NONCE_CHARACTERS.len());
     }
 }
