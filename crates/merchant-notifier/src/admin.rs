@@ -6,7 +6,7 @@
 //! | `GET /admin/endpoints` | all endpoints |
 //! | `GET /admin/endpoints/{merchant_id}` | one; no secret of it is told again |
 //! | `PUT /admin/endpoints/{merchant_id}` | makes or changes it: `url`, `enabled`, `ack`, `format`, `signature`, `encryption`, `ladder`, each kept if left out; tells keys that are new, once |
-//! | `POST /admin/endpoints/{merchant_id}/rotate-secret` | replaces `key` (`signing`, or `encryption`), tells the new one once; `overlap_seconds` (a day) for which earlier secrets sign beside it; 409 `too_many_secrets` |
+//! | `POST /admin/endpoints/{merchant_id}/rotate-secret` | replaces `key` (`signing`, or `encryption`), tells the new one once; `overlap_seconds` (a day) for which earlier secrets sign beside it; 409 `too_many_secrets`; `replace_last` ends the last one alone, if nobody was told it |
 //! | `GET /admin/notifications`, `…/{notification_id}` | notifications, and one with its attempts |
 //! | `GET /admin/notifications/retryable`, `POST …/retry` | what a retry would find, and the retry |
 //! | `GET /admin/parked`, `…/trace/{order_no}`, `…/audit`, `…/audit/events` | dead letters, the steps of an order, and where events stand |

@@ -86,7 +86,8 @@ impl Keyring {
     /// before. A form holds one signature: its earlier key ends at once, whatever the overlap.
     ///
     /// # Errors
-    /// When more than [`MAX_LIVE`] secrets would sign. An overlap of 0 always works.
+    /// When more than [`MAX_LIVE`] secrets would sign. An overlap of 0 always works, and [`Self::replace_last`] while earlier
+    /// secrets sign.
     pub fn rotate(
         &mut self,
         format: Format,
@@ -115,6 +116,21 @@ impl Keyring {
         }
         *self = earlier;
         Ok(fresh)
+    }
+
+    /// New secrets in the place of the last ones, which were told to nobody and end at once. The earlier ones, one of which the
+    /// merchant has, go on as long as they would have. `None` when none of them signs any more.
+    pub fn replace_last(&mut self, now: i64) -> Option<Fresh> {
+        let mut fresh = Fresh::default();
+        self.signing.retain(|signing| signing.signs(now));
+        for version in [Version::V1a, Version::V1] {
+            let of_version = |signing: &&Signing| signing.secret.version() == version;
+            if self.signing.iter().filter(of_version).any(|signing| signing.until.is_some()) {
+                self.signing.retain(|signing| signing.until.is_some() || !of_version(&signing));
+                self.make_secret(version, &mut fresh);
+            }
+        }
+        fresh.changed.then_some(fresh)
     }
 
     /// A new key that data is encrypted with, from now on; `None` if it is not encrypted.

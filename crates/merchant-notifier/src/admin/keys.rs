@@ -61,7 +61,7 @@ impl KeysError {
                     StatusCode::CONFLICT,
                     "too_many_secrets",
                     format!(
-                        "{MAX_LIVE} secrets sign already, the first of them until {ends_at}; rotate again then, or with an overlap of 0, which ends all earlier ones at once"
+                        "{MAX_LIVE} secrets sign already, the first of them until {ends_at}; rotate again then; with replace_last, if nobody was told the last one; or with an overlap of 0, which ends all earlier ones at once"
                     ),
                 )
             }
@@ -104,7 +104,7 @@ impl Keyring {
 }
 
 /// Which key is to be replaced.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Which {
     /// What webhooks of the endpoint's format are signed with; of two signatures both.
@@ -121,10 +121,13 @@ pub(super) struct Rotate {
     key: Which,
     /// How long the earlier secrets sign beside the new one.
     overlap_seconds: Option<u32>,
+    /// Ends the last secret, which was told to nobody, and none of the earlier ones.
+    #[serde(default)]
+    replace_last: bool,
 }
 
-/// `POST /admin/endpoints/{merchant_id}/rotate-secret`: a new key, told once. If the answer is lost, another one does no harm:
-/// whoever holds an earlier secret has the whole overlap to replace it.
+/// `POST /admin/endpoints/{merchant_id}/rotate-secret`: a new key, told once. If the answer is lost, another request with `replace_last`
+/// does no harm, as often as it takes: whoever holds an earlier secret has the whole overlap to replace it.
 pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path(merchant_id): Path<MerchantId>,
@@ -154,6 +157,17 @@ impl Rotate {
     fn apply(&self, keyring: &mut Keyring, format: Format) -> Result<Fresh, KeysError> {
         let overlaps = self.overlap_seconds.is_some_and(|seconds| seconds > 0);
         match (self.key, format) {
+            (which, format) if self.replace_last => {
+                if which == Which::Encryption || format == Format::FormMd5 || self.overlap_seconds.is_some() {
+                    return Err(KeysError::Invalid(
+                        "replace_last: expected alone, and for secrets that sign beside earlier ones; leave it out, or the overlap",
+                    ));
+                }
+                let now = OffsetDateTime::now_utc().unix_timestamp();
+                keyring.replace_last(now).ok_or(KeysError::Invalid(
+                    "replace_last: no earlier secret signs beside the last one; leave it out",
+                ))
+            }
             (Which::Encryption, _) if overlaps => Err(KeysError::Invalid(
                 "overlap_seconds: data is encrypted with one key; leave it out, the new key counts at once",
             )),

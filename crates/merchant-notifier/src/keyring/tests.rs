@@ -94,6 +94,47 @@ fn no_more_than_three_secrets_sign_at_once() {
 }
 
 #[test]
+fn whatever_answers_are_lost_the_last_secret_that_was_told_goes_on_for_its_overlap() {
+    for signature in [Signature::V1, Signature::V1a, Signature::Both] {
+        let mut keyring = keyring(signature);
+        let told = signing(&keyring, NOW);
+        keyring.rotate(Format::Standard, NOW, HOUR).unwrap();
+        keyring.rotate(Format::Standard, NOW + 1, HOUR).unwrap();
+        for _ in 0..4 {
+            let lost = signing(&keyring, NOW + 2);
+            assert!(keyring.rotate(Format::Standard, NOW + 2, HOUR).is_err(), "it is full");
+            let fresh = keyring.replace_last(NOW + 2).unwrap();
+            assert_eq!((fresh.changed, fresh.secret.is_some()), (true, signature != Signature::V1a));
+            let signs = signing(&keyring, NOW + 2);
+            assert_eq!(signs.len(), lost.len());
+            assert!(lost[..told.len()].iter().all(|secret| !signs.contains(secret)), "the last ones end");
+            assert!(lost[told.len()..].iter().all(|secret| signs.contains(secret)), "all others stay");
+            assert_eq!(keyring.signature(), signature);
+        }
+        let until = NOW + i64::from(HOUR);
+        assert!(told.iter().all(|secret| signing(&keyring, until - 1).contains(secret)));
+        assert!(!told.iter().any(|secret| signing(&keyring, until).contains(secret)), "and no longer");
+    }
+}
+
+#[test]
+fn the_only_secret_is_never_replaced() {
+    let mut keyring = keyring(Signature::V1);
+    assert!(keyring.replace_last(NOW).is_none());
+    keyring.rotate(Format::Standard, NOW, HOUR).unwrap();
+    let present = signing(&keyring, NOW + i64::from(HOUR));
+    assert!(keyring.replace_last(NOW + i64::from(HOUR)).is_none(), "the earlier one has ended");
+    assert_eq!(signing(&keyring, NOW + i64::from(HOUR)), present);
+
+    // A signature that was added since the rotation was told, or shown, and has no earlier secret.
+    keyring.rotate(Format::Standard, NOW + 1, 2 * HOUR).unwrap();
+    keyring.fit(Format::Standard, Some(Signature::Both), None);
+    let public_key = keyring.public_key();
+    assert!(keyring.replace_last(NOW + 2).unwrap().secret.is_some());
+    assert_eq!(keyring.public_key(), public_key);
+}
+
+#[test]
 fn a_form_has_one_key_and_keeps_the_others_for_a_way_back() {
     let mut keyring = keyring(Signature::V1);
     let secrets = signing(&keyring, NOW);

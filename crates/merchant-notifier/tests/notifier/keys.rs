@@ -94,6 +94,10 @@ async fn a_rotation_overlaps_is_bounded_and_can_end_at_once() {
     assert_eq!(rotate(&client, json!({ "overlap_seconds": 3600 })).await.0, 200);
     let (status, refused) = rotate(&client, json!({ "overlap_seconds": 3600 })).await;
     assert_eq!((status, &refused["code"]), (409, &json!("too_many_secrets")), "{refused}");
+    let (_, replaced) = rotate(&client, json!({ "replace_last": true })).await;
+    let keyring = stored(&client, "keyring").await;
+    assert!(keyring.starts_with(text(&replaced["secret"])) && keyring.contains(&format!("\n{old} ")));
+    assert_eq!(keyring.lines().count(), 3, "nothing but the last one has ended");
     let (_, last) = rotate(&client, json!({ "overlap_seconds": 0 })).await;
     assert_eq!(last["earlier_secrets_valid_until"], Value::Null);
     assert_eq!(stored(&client, "keyring").await, text(&last["secret"]));
@@ -102,6 +106,9 @@ async fn a_rotation_overlaps_is_bounded_and_can_end_at_once() {
         json!({ "key": "encryption" }),
         json!({ "key": "api" }),
         json!({ "overlap": 1 }),
+        json!({ "replace_last": true }),
+        json!({ "replace_last": true, "overlap_seconds": 60 }),
+        json!({ "replace_last": true, "key": "encryption" }),
     ] {
         assert_eq!(rotate(&client, body.clone()).await.0, 422, "{body}");
     }

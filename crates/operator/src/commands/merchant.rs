@@ -59,6 +59,9 @@ pub(crate) enum MerchantCommand {
         /// given; a form holds one signature, and data is encrypted with one key, so these change at once.
         #[arg(long, value_parser = parse_duration)]
         overlap: Option<Duration>,
+        /// The last new secret was lost before the merchant had it: end it at once, and none of the earlier ones.
+        #[arg(long, conflicts_with_all = ["overlap", "encryption"])]
+        replace_last: bool,
         /// Replace the key that data is encrypted with, and no secret.
         #[arg(long)]
         encryption: bool,
@@ -116,8 +119,9 @@ pub(crate) async fn run(admin: &Admin, command: MerchantCommand, json: bool) -> 
         MerchantCommand::RotateKey { merchant_id, overlap } => {
             rotate::key(admin, &merchant_id, overlap, json).await
         }
-        MerchantCommand::RotateSecret { merchant_id, overlap, encryption } => {
-            rotate::secret(admin, &merchant_id, overlap, encryption, json).await
+        MerchantCommand::RotateSecret { merchant_id, overlap, replace_last, encryption } => {
+            let rotation = rotate::Secret { overlap, replace_last, encryption };
+            rotate::secret(admin, &merchant_id, rotation, json).await
         }
     }
 }

@@ -43,18 +43,21 @@ struct RotatedSecret {
     earlier_secrets_valid_until: Option<String>,
 }
 
+/// Which key of an endpoint is replaced, and how.
+pub(super) struct Secret {
+    pub(super) overlap: Option<Duration>,
+    pub(super) replace_last: bool,
+    pub(super) encryption: bool,
+}
+
 /// Rotates what webhooks are signed with, or with `encryption` what their data is encrypted with.
-pub(super) async fn secret(
-    admin: &Admin,
-    id: &MerchantId,
-    overlap: Option<Duration>,
-    encryption: bool,
-    json: bool,
-) -> Outcome {
+pub(super) async fn secret(admin: &Admin, id: &MerchantId, rotation: Secret, json: bool) -> Outcome {
+    let Secret { overlap, replace_last, encryption } = rotation;
     let path = format!("/admin/endpoints/{id}/rotate-secret");
     let body = json!({
         "key": if encryption { "encryption" } else { "signing" },
         "overlap_seconds": overlap.map(|overlap| overlap.as_secs()),
+        "replace_last": replace_last,
     });
     let rotated: RotatedSecret = admin.notifier.post(&path, &body).await?;
     if json {
