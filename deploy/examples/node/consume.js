@@ -9,6 +9,8 @@ import protobuf from "protobufjs";
 const KEY = "pay.success";
 const QUEUE = `sales-node.${KEY}.queue`;
 const PayEvent = (await protobuf.load(process.argv[2])).lookupType("pay.v1.PayEvent");
+const SUCCESS = "PAY_EVENT_TYPE_SUCCESS";
+const SUCCESS_NUMBER = PayEvent.lookupEnum("PayEventType").values[SUCCESS];
 
 /** The arguments of payrelay's own queues: nothing is dropped, no publish is refused, and what is rejected is kept. */
 async function declare(channel) {
@@ -32,21 +34,39 @@ class Poison extends Error {}
 
 /** The event; null for a bare order number of an older publisher, which carries no amount. */
 function decode({ properties, content }) {
-  const type = properties.contentType;
+  const type = (properties.contentType ?? "").split(";")[0].trim().toLowerCase();
   if (type === "text/plain" || type === "application/x-java-serialized-object") return null;
-  let event;
+  let value;
   try {
     if (type === "application/protobuf") {
-      event = PayEvent.toObject(PayEvent.decode(content), { enums: String, longs: String });
+      value = PayEvent.toObject(PayEvent.decode(content), { enums: String, longs: String });
     } else if (type === "application/json") {
-      event = JSON.parse(content);
+      value = JSON.parse(content);
+      if (isBare(value)) return null;
     }
   } catch (error) {
     throw new Poison(error.message);
   }
-  if (typeof event === "string" || typeof event === "number" || Object.keys(event ?? {}).length === 1) return null;
-  if (event?.type !== "PAY_EVENT_TYPE_SUCCESS" || !(event.amountMinor > 0)) throw new Poison(`no success: ${type}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Poison(`no event: ${type}`);
+  // In JSON a field may have either name, a number or an enum either form.
+  const name = (field) => field.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+  const event = Object.fromEntries(Object.entries(value).map(([field, content]) => [name(field), content]));
+  if (event.type !== SUCCESS && event.type !== SUCCESS_NUMBER) throw new Poison(`no success: ${event.type}`);
+  for (const field of ["merchantId", "orderNo", "payOrderNo", "currency"]) {
+    if (typeof event[field] !== "string" || event[field] === "") throw new Poison(`${field}: expected a text`);
+  }
+  const { amountMinor } = event;
+  const whole = typeof amountMinor === "string" ? /^[1-9]\d{0,18}$/.test(amountMinor) : Number.isSafeInteger(amountMinor);
+  if (!whole || amountMinor < 1) throw new Poison("amountMinor: expected a whole number from 1");
   return event;
+}
+
+/** Whether the JSON is an order number, or an object with nothing but one. */
+function isBare(value) {
+  const scalar = (value) => typeof value === "string" || Number.isInteger(value);
+  if (scalar(value)) return true;
+  const fields = Array.isArray(value) ? [] : Object.entries(value ?? {});
+  return fields.length === 1 && /^(orderNo|order_no)$/.test(fields[0][0]) && scalar(fields[0][1]);
 }
 
 /** The key and the effect are one transaction: an event that comes again finds its key, and has no effect. */

@@ -36,20 +36,32 @@ def declare(channel):
 
 def decode(content_type, body):
     """The event; None for a bare order number of an older publisher, which carries no amount."""
+    content_type = (content_type or "").split(";")[0].strip().lower()
     if content_type == "application/protobuf":
         event = PayEvent.FromString(body)
     elif content_type == "application/json":
         value = json.loads(body)
-        if not isinstance(value, dict) or len(value) == 1:
+        if is_bare(value):
             return None
-        event = json_format.ParseDict(value, PayEvent())
+        if not isinstance(value, dict):
+            raise ValueError("JSON: expected an event or an order number")
+        event = json_format.ParseDict(value, PayEvent())  # takes both names of a field, and enums as numbers
     elif content_type in ("text/plain", "application/x-java-serialized-object"):
         return None
     else:
         raise ValueError(f"content_type {content_type}")
     if event.type != PAY_EVENT_TYPE_SUCCESS or event.amount_minor <= 0:
         raise ValueError(f"no success: {event.type}, {event.amount_minor}")
+    if not (event.merchant_id and event.order_no and event.pay_order_no and event.currency):
+        raise ValueError("merchant_id, order_no, pay_order_no, currency: expected a text each")
     return event
+
+
+def is_bare(value):
+    """Whether the JSON is an order number, or an object with nothing but one."""
+    if isinstance(value, dict) and len(value) == 1:
+        value = value.get("orderNo", value.get("order_no"))
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
 def handle(database, event):
@@ -78,7 +90,7 @@ channel.basic_qos(prefetch_count=100)
 for method, properties, body in channel.consume(QUEUE):
     try:
         event = decode(properties.content_type, body)
-    except (DecodeError, json_format.ParseError, ValueError) as error:
+    except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
         print("to the dead letters:", properties.message_id, error, file=sys.stderr)
         channel.basic_reject(method.delivery_tag, requeue=False)
         continue

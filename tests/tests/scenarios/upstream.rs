@@ -78,7 +78,7 @@ fn text(value: &lapin::types::AMQPValue) -> Value {
 }
 
 /// A success in proto3 JSON, as any client of the schema writes it.
-fn success(merchant_id: &str, order_no: &str) -> Value {
+pub(crate) fn success(merchant_id: &str, order_no: &str) -> Value {
     let now = OffsetDateTime::now_utc().format(&Rfc3339).expect("a time");
     json!({
         "eventId": Uuid::now_v7(), "type": "PAY_EVENT_TYPE_SUCCESS", "merchantId": merchant_id, "orderNo": order_no,

@@ -1,0 +1,90 @@
+//! The forms in which an event or a bare order number may come, and what is neither.
+
+use scenarios::{DEFAULT_MERCHANT, Shop, until};
+use serde_json::{Map, Value, json};
+
+use super::{AMOUNT_MINOR, Example};
+use crate::upstream::{self, Publisher};
+
+/// How many payments there are among them.
+pub(super) const EVENTS: i64 = 4;
+
+/// Events in every spelling are counted, by payrelay too; bare order numbers are passed over; what can never be understood goes beside;
+/// and none is in the way of the others.
+pub(super) async fn all_are_taken_and_poison_goes_beside(
+    example: &Example,
+    shop: &Shop,
+    publisher: &Publisher,
+) {
+    let json = "application/json";
+    let numbers = |mut event: Value| {
+        event["type"] = json!(1);
+        event["status"] = json!(3);
+        event["amountMinor"] = json!(AMOUNT_MINOR);
+        event
+    };
+    let event = |order_no: &str| upstream::success(DEFAULT_MERCHANT, order_no);
+    let events = [
+        ("J-1", "application/json; charset=utf-8", event("J-1")),
+        ("J-2", "Application/JSON ;charset=UTF-8", snake_case(&event("J-2"))),
+        ("J-3", json, numbers(event("J-3"))),
+        ("J-4", json, snake_case(&numbers(event("J-4")))),
+    ];
+    for (order_no, content_type, event) in &events {
+        shop.create_order(order_no, AMOUNT_MINOR).await;
+        publisher.publish("pay.success", content_type, event.to_string().as_bytes()).await;
+    }
+    for (order_no, ..) in &events {
+        until(&format!("payment of {order_no}"), async || {
+            let order = shop.order(order_no).await;
+            if order["status"] == "PAID" { Ok(()) } else { Err(order.to_string()) }
+        })
+        .await;
+    }
+    example.has_sold(2 + EVENTS).await;
+
+    publisher.publish("pay.success", "text/plain;charset=utf-8", b"10001").await;
+    for bare in ["10001", r#""10001""#, r#"{"orderNo":10001}"#, r#"{"order_no":"10001"}"#] {
+        publisher.publish("pay.success", json, bare.as_bytes()).await;
+    }
+    let mut nobody = event("J-5");
+    nobody["merchantId"] = json!("");
+    let mut refund = event("J-6");
+    refund["type"] = json!("PAY_EVENT_TYPE_REFUNDED");
+    let (nobody, refund, nested) = (nobody.to_string(), refund.to_string(), "[".repeat(30_000));
+    let dead_letters = format!("{}.dlq", example.queue);
+    for (content_type, poison) in [
+        ("application/protobuf", &b"\xff\xff"[..]),
+        ("application/xml", b"10001"),
+        (json, br#"["x"]"#),
+        (json, br#"{"x":1}"#),
+        (json, br#"{"orderNo":["x"]}"#),
+        (json, b"true"),
+        (json, b"null"),
+        (json, b"1.5"),
+        (json, b"{"),
+        (json, nobody.as_bytes()),
+        (json, refund.as_bytes()),
+        (json, nested.as_bytes()),
+    ] {
+        publisher.publish("pay.success", content_type, poison).await;
+        let (_, dead) = publisher.take(&dead_letters).await;
+        assert_eq!(String::from_utf8_lossy(&dead), String::from_utf8_lossy(poison));
+    }
+}
+
+/// The same with the names of the schema.
+fn snake_case(event: &Value) -> Value {
+    let mut fields = Map::new();
+    for (name, value) in event.as_object().into_iter().flatten() {
+        let mut snake = String::new();
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(letter.to_ascii_lowercase());
+        }
+        fields.insert(snake, value.clone());
+    }
+    Value::Object(fields)
+}
