@@ -21,20 +21,26 @@ pub(super) const TIME: &[BorrowedFormatItem<'_>] = format_description!(
 const CURRENCY: &str = "CNY";
 /// The `notify_type` of payments. Notices of agreements, shops and the like have others.
 const PAYMENTS: &str = "trade_status_sync";
+/// What is read of every notice.
+const OF_ALL: [&str; 3] = ["notify_id", "app_id", "notify_type"];
+/// What is read besides of a payment's.
+const OF_PAYMENTS: [&str; 7] =
+    ["seller_id", "trade_status", "total_amount", "trade_no", "out_trade_no", "gmt_payment", "notify_time"];
 /// What may be absent, and makes another statement where it is not.
-const OPTIONAL: [&str; 3] = ["refund_fee", "gmt_refund", "out_biz_no"];
+const OF_REFUNDS: [&str; 3] = ["refund_fee", "gmt_refund", "out_biz_no"];
 
 pub(super) fn parse(config: &Alipay, account: &ChannelAccount, form: &Form) -> Result<Callback, Refusal> {
+    plain(form, OF_ALL)?;
     let dedupe_id = dedupe_id("notify_id", required(form, "notify_id")?.to_owned())?;
     same(form, "app_id", &config.app_id, "app_id_mismatch")?;
     if let Some(other) = text(form, "notify_type")?.filter(|kind| *kind != PAYMENTS) {
         let reason = shorten(&format!("notify_type {other:?} is of no concern"));
         return Ok(Callback::Ignored { dedupe_id, reason });
     }
+    plain(form, OF_PAYMENTS)?;
+    // One that is there hides from nobody, and merchants may have the name in parameters of their own.
+    plain(form, OF_REFUNDS.into_iter().filter(|name| form.get(name).is_none_or(<[u8]>::is_empty)))?;
     same(form, "seller_id", &config.seller_id, "seller_id_mismatch")?;
-    if let Some(name) = OPTIONAL.into_iter().find(|name| form.conceals(name)) {
-        return Err(unreadable(&format!("{name}: stands inside of another value")));
-    }
     let status = required(form, "trade_status")?;
     if status == "WAIT_BUYER_PAY" {
         return Ok(Callback::Ignored { dedupe_id, reason: "the buyer has not paid yet".to_owned() });
@@ -51,6 +57,14 @@ pub(super) fn parse(config: &Alipay, account: &ChannelAccount, form: &Form) -> R
     let pay_order_no = PayOrderNo::parse(required(form, "out_trade_no")?)
         .map_err(|error| unreadable(&format!("out_trade_no: {error}")))?;
     Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no, fact }))
+}
+
+/// That none of these names stands inside of another value, where it might have been a parameter when the notice was signed.
+fn plain(form: &Form, names: impl IntoIterator<Item = &'static str>) -> Result<(), Refusal> {
+    match names.into_iter().find(|name| form.conceals(name)) {
+        None => Ok(()),
+        Some(name) => Err(unreadable(&format!("{name}: stands inside of another value"))),
+    }
 }
 
 fn kind(form: &Form, status: &str, total: Money) -> Result<FactKind, Refusal> {

@@ -93,10 +93,49 @@ fn what_is_half_a_refund_is_not_taken_for_a_payment() {
         // The signature does not tell where a value ends.
         (vec![("receipt_amount", "19.99&refund_fee=5.00")], "refund_fee: stands inside of another value"),
         (vec![("body", "x&gmt_refund=2026-01-02 08:00:00")], "gmt_refund: stands inside"),
+        (vec![("passback_params", "a&out_biz_no=7")], "out_biz_no: stands inside"),
+        (vec![("passback_params", "a&out_biz_no=7"), ("refund_fee", "5.00")], "out_biz_no: stands inside"),
     ] {
         let refusal = refusal(&body(&changes));
         assert_eq!(refusal.code(), "unreadable", "{changes:?}");
         assert!(refusal.to_string().contains(part), "{changes:?}: {refusal}");
+    }
+}
+
+#[test]
+fn a_name_that_is_read_stands_in_no_other_value() {
+    for name in [
+        "notify_id",
+        "app_id",
+        "notify_type",
+        "seller_id",
+        "trade_status",
+        "total_amount",
+        "trade_no",
+        "out_trade_no",
+        "gmt_payment",
+        "notify_time",
+    ] {
+        let refusal = refusal(&body(&[("passback_params", &format!("a&{name}=1"))]));
+        assert_eq!(refusal.code(), "unreadable", "{name}");
+        assert!(refusal.to_string().contains(&format!("{name}: stands inside")), "{refusal}");
+        // Nor is another name, or the name alone, any harm.
+        for harmless in [format!("a&my_{name}=1"), format!("a&{name}"), format!("{name}=1")] {
+            assert_eq!(kind(&[("passback_params", &harmless)]), kind(&[]), "{harmless}");
+        }
+    }
+}
+
+#[test]
+fn a_refund_may_have_its_names_in_parameters_of_the_merchant() {
+    let passback = ("passback_params", "a&out_biz_no=7&refund_fee=1.00&gmt_refund=now");
+    let refund =
+        [("refund_fee", "5.00"), ("gmt_refund", "2026-01-02 08:00:00"), ("out_biz_no", "R1"), passback];
+    assert_eq!(kind(&refund), kind(&refund[..3]));
+    for absent in 0..3 {
+        let mut half = refund.to_vec();
+        let (name, _) = half.remove(absent);
+        assert!(refusal(&body(&half)).to_string().contains(&format!("{name}: stands inside")), "{name}");
     }
 }
 
