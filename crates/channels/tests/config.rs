@@ -93,7 +93,7 @@ fn all_errors_come_at_once_each_with_account_and_field() {
         ("[kind_number] kind: ", "got integer"),
         ("[kindless] kind: ", "missing; expected one of "),
         ("[loose] ", "expected a table of fields, got integer"),
-        ("[lost] secret_file: ", "cannot read keys/none"),
+        ("[lost] secret_file: ", "cannot read the file named there: entity not found"),
         ("[strange] kind: ", "got \"paypal\""),
         ("[typo] secert: ", "unknown field, expected one of kind, secret"),
         ("[wrong] secret: ", "24 to 64 bytes is needed, this one has 3"),
@@ -119,6 +119,14 @@ fn no_error_and_no_debug_output_tells_a_secret() {
     assert!(twice.starts_with("not TOML, line 3: ") && !twice.contains("C2FV"), "{twice}");
     let short = errors(&format!("[a]\nkind = 'standard'\nsecret = '{}'", &SECRET[..20]));
     assert!(!short.contains("C2FV"), "{short}");
+
+    let misplaced =
+        errors(&format!("[a]\nkind = 'standard'\nsecret_file = '{SECRET}'\nsecret_files = ['{OTHER}']"));
+    assert!(
+        misplaced.starts_with("[a] secret_file: cannot read") && misplaced.lines().count() == 2,
+        "{misplaced}"
+    );
+    assert!(!misplaced.contains("C2FV") && !misplaced.contains("MfKQ"), "{misplaced}");
 
     let channels = parse(&format!("[a]\nkind = 'standard'\nsecret = '{SECRET}'")).unwrap();
     assert!(!format!("{channels:?}").contains("C2FV"), "{channels:?}");

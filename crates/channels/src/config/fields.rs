@@ -128,12 +128,12 @@ impl<'a> Fields<'a> {
         self.errors
     }
 
-    /// The text of a file, or an error of the field that names it.
+    /// The text of a file, or an error of the field that names it, without what stands there: it may be a key that was put into the wrong field.
     fn read(&mut self, field: &str, path: &str) -> Option<Zeroizing<String>> {
         match (self.read_file)(Path::new(path)) {
             Ok(text) => Some(Zeroizing::new(text)),
             Err(error) => {
-                self.refuse(field, format!("cannot read {path}: {error}"));
+                self.refuse(field, format!("cannot read the file named there: {error}"));
                 None
             }
         }

@@ -72,7 +72,7 @@ fn every_error_comes_at_once() {
         "appid: expected a string, got integer",
         "api_v3_key: expected an APIv3 key of 32 bytes, this one has 5",
         "certificate: expected a certificate in PEM",
-        "certificate_files: cannot read none",
+        "certificate_files: cannot read the file named there",
         "public_keys: expected PEM",
         "public_keys: expected a table of one or more names and strings",
         "public_key_files: expected a table of one or more names and strings",
