@@ -18,6 +18,8 @@ pub struct Channels {
 
 #[derive(Debug, Default)]
 struct Accounts {
+    /// The names of the file's, sorted.
+    in_file: Vec<String>,
     /// Those that no file holds.
     added: ChannelSet,
     /// All, replaced as a whole.
@@ -36,7 +38,9 @@ pub(crate) struct Problem {
 impl Channels {
     /// The accounts of this file.
     pub(crate) fn open(file: PathBuf) -> Result<Self, Vec<Problem>> {
-        let accounts = Accounts { added: ChannelSet::default(), current: Arc::new(read(&file)?) };
+        let read = read(&file)?;
+        let accounts =
+            Accounts { in_file: names(&read), added: ChannelSet::default(), current: Arc::new(read) };
         Ok(Self { file: Some(file.into()), accounts: Arc::new(RwLock::new(accounts)) })
     }
 
@@ -52,14 +56,31 @@ impl Channels {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner).current)
     }
 
-    /// Reads the file and the files that it names again; the accounts change all at once, or, with any error, not at all.
+    /// Reads the file and the files that it names again; the accounts change all at once, or, with any error, not at all. A file
+    /// that has lost all its accounts is an error: it is probably just being written.
     fn reload(&self) -> Result<(), Vec<Problem>> {
         let Some(file) = &self.file else { return Ok(()) };
         let read = read(file)?;
+        let in_file = names(&read);
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        if in_file.is_empty() && !accounts.in_file.is_empty() {
+            let had = accounts.in_file.join(", ");
+            let problem = format!("{}: no account is left of {had}", file.display());
+            let advice = "write the file as a whole; to have no accounts, start again";
+            return Err(vec![Problem { problem, advice }]);
+        }
+        let gone: Vec<_> = accounts.in_file.iter().filter(|name| !in_file.contains(name)).collect();
+        if !gone.is_empty() {
+            tracing::warn!(?gone, "accounts have gone from the channels file; their channels hear 404 now");
+        }
+        accounts.in_file = in_file;
         accounts.current = Arc::new(read.with(accounts.added.clone()));
         Ok(())
     }
+}
+
+fn names(accounts: &ChannelSet) -> Vec<String> {
+    accounts.names().map(str::to_owned).collect()
 }
 
 /// Keys in files of their own are named relative to the file that names them.
@@ -129,7 +150,7 @@ mod tests {
     }
 
     fn names(channels: &Channels) -> Vec<String> {
-        channels.current().names().map(str::to_owned).collect()
+        super::names(&channels.current())
     }
 
     #[test]
@@ -159,6 +180,33 @@ mod tests {
         fs::remove_file(&file).unwrap();
         assert_eq!(channels.reload().unwrap_err().len(), 1);
         assert_eq!(names(&channels), ["own", "second"]);
+    }
+
+    #[test]
+    fn a_file_that_is_just_being_written_takes_no_account_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("channels.toml");
+        fs::write(folder.path().join("key"), SECRET).unwrap();
+        fs::write(&file, "").unwrap();
+        let channels = Channels::open(file.clone()).unwrap();
+        channels.add(&ChannelSet::parse(&account("own"), |_| Ok(SECRET.to_owned())).unwrap());
+        channels.reload().unwrap();
+        assert_eq!(names(&channels), ["own"], "there were none before");
+
+        fs::write(&file, format!("{}{}", account("first"), account("second"))).unwrap();
+        channels.reload().unwrap();
+        fs::write(&file, account("second")).unwrap();
+        channels.reload().unwrap();
+        assert_eq!(names(&channels), ["own", "second"], "one may go");
+        for cut in ["", "# nothing yet"] {
+            fs::write(&file, cut).unwrap();
+            let problems = channels.reload().unwrap_err();
+            assert!(problems[0].problem.contains("no account is left of second"), "{problems:?}");
+            assert_eq!(names(&channels), ["own", "second"], "{cut:?}");
+        }
+        fs::write(&file, account("third")).unwrap();
+        channels.reload().unwrap();
+        assert_eq!(names(&channels), ["own", "third"]);
     }
 
     #[test]
