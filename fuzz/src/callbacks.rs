@@ -136,7 +136,7 @@ fn verify_by(account: &Account, headers: &[(&str, &str)], body: &[u8]) -> Result
     let verdict = account.verify(&Request { headers, body }, NOW);
     match &verdict {
         Ok(Callback::Fact(stated)) => check(account, stated),
-        Ok(Callback::Ignored { dedupe_id, reason }) => {
+        Ok(Callback::Ignored { dedupe_id, reason } | Callback::Unbooked { dedupe_id, reason, .. }) => {
             check_dedupe_id(dedupe_id);
             assert!(reason.chars().count() <= MAX_DETAIL_CHARS, "a long reason");
         }

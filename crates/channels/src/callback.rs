@@ -31,6 +31,17 @@ pub enum Callback {
         /// Why it is ignored.
         reason: String,
     },
+    /// Something that payrelay cannot book and the channel cannot mend; to be kept and acknowledged, and somebody must look.
+    Unbooked {
+        /// The channel's identity of the callback.
+        dedupe_id: String,
+        /// The pay order meant, if one is named.
+        pay_order_no: Option<PayOrderNo>,
+        /// What it is, as `refund_failed`: the name used in metrics.
+        code: &'static str,
+        /// The same in words.
+        reason: String,
+    },
 }
 
 /// A verified statement of a channel about one pay order.
@@ -190,7 +201,7 @@ pub enum Outcome<'a> {
     Accepted,
     /// Committed before; the channel repeats itself.
     Duplicate,
-    /// Of no concern to payrelay.
+    /// Of no concern to payrelay, or nothing that it can book.
     Ignored,
     /// Not taken by [`Account::verify`](crate::Account::verify).
     Refused(&'a Refusal),

@@ -10,26 +10,33 @@
 //! | `checkout.session.completed` | a success with `payment_status` `paid`; else nothing, for `async_payment_…` follows |
 //! | `checkout.session.async_payment_succeeded` | a success |
 //! | `checkout.session.async_payment_failed` | a failure |
-//! | `charge.refunded` | a refund; `amount_refunded` is all that went back so far |
+//! | `charge.refunded` | a refund; `amount_refunded` is all that went back so far; nothing if it was never captured |
+//! | `refund.failed`; `refund.updated`, `charge.refund.updated` with `status` `failed` or `canceled` | that a refund is none; unbooked |
 //!
 //! Other types are acknowledged and ignored, and so are events that name no pay order: an account at Stripe may have payments of
 //! others. The number travels in `metadata` under a key that the account may configure, by default `pay_order_no`, or as a Checkout Session's
-//! `client_reference_id`. Only metadata of the payment intent comes along with its refunds.
+//! `client_reference_id`, if it looks like one of payrelay's. Only metadata of the payment intent comes along with its refunds.
 
 mod amount;
 mod event;
+mod kind;
 mod secret;
 mod simulate;
 
 use events::ChannelAccount;
 use time::OffsetDateTime;
 
-pub use event::Kind;
+pub use kind::Kind;
 pub use secret::{BadSecret, Secret};
 pub use simulate::{Notice, Sent, sign, simulate};
 
 use crate::config::Fields;
 use crate::{Answer, Callback, Outcome, Refusal, Request};
+
+/// The code of [`Callback::Unbooked`] for a refund that has failed or was cancelled.
+pub const REFUND_FAILED: &str = "refund_failed";
+/// The code of [`Callback::Unbooked`] for a subscription that was paid under the number of a pay order.
+pub const SUBSCRIPTION_PAID: &str = "subscription_paid";
 
 /// The header with time and signatures.
 const SIGNATURE_HEADER: &str = "stripe-signature";

@@ -1,6 +1,7 @@
-//! Every refusal wakes somebody, but for probes: the alerts know its code.
+//! Every refusal wakes somebody, but for probes, and so does what cannot be booked: the alerts know its code.
 
 use channels::Refusal;
+use channels::stripe::{REFUND_FAILED, SUBSCRIPTION_PAID};
 
 const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
 
@@ -48,5 +49,14 @@ fn every_code_stands_in_the_alert_for_its_kind() {
         assert!(right.contains(&refusal.code()) && !wrong.contains(&refusal.code()), "{}", refusal.code());
         known += 1;
     }
-    assert_eq!(refused.len() + unusable.len(), known, "codes that nothing has: {refused:?} {unusable:?}");
+    // The ingress's own.
+    assert!(refused.contains(&"unknown_account"), "{refused:?}");
+    assert_eq!(refused.len() - 1 + unusable.len(), known, "codes that nothing has: {refused:?} {unusable:?}");
+}
+
+#[test]
+fn whatever_cannot_be_booked_wakes_somebody() {
+    let mut alerted = outcomes("PayrelayCallbacksUnbooked");
+    alerted.sort_unstable();
+    assert_eq!(alerted, [REFUND_FAILED, SUBSCRIPTION_PAID]);
 }

@@ -1,9 +1,10 @@
 //! `POST /v1/callbacks/{channel_account}`: what channels send.
 //!
 //! The raw bytes are verified, then parsed, then written; the channel hears of success only after the commit. Whatever is
-//! answered otherwise makes the channel send it again.
+//! answered otherwise makes the channel send it again. What is authentic and cannot be used is kept, too, for whoever looks into it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -12,15 +13,22 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATIO
 use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
 use channels::{Account, Answer, Callback, Outcome, Refusal, Request};
-use events::{ContradictionReason, to_micros};
+use events::{ContradictionReason, PayOrderNo, to_micros};
 use serde_json::{Map, Value};
 use service::extract::Path;
 use service::{Problem, TraceParent};
 use time::OffsetDateTime;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::facts::{self, Job, RawCallback};
+use crate::store::callbacks::{self as stored, Kept};
 use crate::trace_context::TraceContext;
+
+/// In metrics, the account of every address that no account has: anybody may make up names.
+const UNKNOWN_ACCOUNT: &str = "(unknown)";
+/// How long the channel waits for a row that changes nothing.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn receive(
     State(app): State<Arc<App>>,
@@ -30,21 +38,28 @@ pub(crate) async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response<Body>, Problem> {
     let channels = app.channels.current();
-    let account =
-        channels.account(&name).ok_or_else(|| Problem::not_found("there is no such channel account"))?;
+    let Some(account) = channels.account(&name) else {
+        count(UNKNOWN_ACCOUNT.to_owned(), "unknown_account");
+        return Err(Problem::not_found("there is no such channel account"));
+    };
     let body = body.map_err(|rejection| body_problem(&rejection))?;
     let now = to_micros(OffsetDateTime::now_utc());
     let texts: Vec<_> =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let verified = account.verify(&Request { headers: &texts, body: &body }, now);
+    let raw = |dedupe_id| RawCallback {
+        account: name.clone(),
+        dedupe_id,
+        received_at: now,
+        headers: recorded(&texts),
+        body,
+    };
     let (label, answer) = match verified {
         Err(refusal) => {
-            let trace_id = parent.trace_id();
-            if refusal == Refusal::Probe {
-                // The channel only looks whether signatures are checked.
-                tracing::debug!(account = name, trace_id, "a probe was refused");
-            } else {
-                tracing::warn!(account = name, trace_id, %refusal, "a callback was refused");
+            log_refused(&name, parent, &refusal);
+            if refusal.is_authentic() {
+                // What is known of it stands in its body: it could not be read.
+                keep(&app, Kept::refused(raw(String::new()), refusal.code(), parent)).await;
             }
             (refusal.code(), account.answer(&Outcome::Refused(&refusal)))
         }
@@ -52,14 +67,25 @@ pub(crate) async fn receive(
             tracing::info!(account = name, dedupe_id, reason, "a callback was ignored");
             ("ignored", account.answer(&Outcome::Ignored))
         }
+        Ok(Callback::Unbooked { dedupe_id, pay_order_no, code, reason }) => {
+            let pay_order = pay_order_no.as_ref().map(PayOrderNo::as_str);
+            let trace_id = parent.trace_id();
+            tracing::warn!(
+                account = name,
+                dedupe_id,
+                pay_order,
+                trace_id,
+                reason,
+                "a callback cannot be booked"
+            );
+            if keep(&app, Kept::unbooked(raw(dedupe_id), pay_order_no, code, parent)).await {
+                (code, account.answer(&Outcome::Ignored))
+            } else {
+                ("not_persisted", account.answer(&Outcome::NotPersisted))
+            }
+        }
         Ok(Callback::Fact(stated)) => {
-            let callback = RawCallback {
-                account: name.clone(),
-                dedupe_id: stated.dedupe_id,
-                received_at: now,
-                headers: recorded(&texts),
-                body,
-            };
+            let callback = raw(stated.dedupe_id);
             let job = Job {
                 pay_order_no: stated.pay_order_no,
                 fact: stated.fact,
@@ -69,8 +95,33 @@ pub(crate) async fn receive(
             write(&app, account, job).await
         }
     };
-    metrics::counter!("payrelay_callbacks_total", "account" => name, "outcome" => label).increment(1);
+    count(name, label);
     respond(answer)
+}
+
+fn count(account: String, outcome: &'static str) {
+    metrics::counter!("payrelay_callbacks_total", "account" => account, "outcome" => outcome).increment(1);
+}
+
+fn log_refused(account: &str, parent: TraceParent, refusal: &Refusal) {
+    let trace_id = parent.trace_id();
+    if *refusal == Refusal::Probe {
+        // The channel only looks whether signatures are checked.
+        tracing::debug!(account, trace_id, "a probe was refused");
+    } else {
+        tracing::warn!(account, trace_id, %refusal, "a callback was refused");
+    }
+}
+
+/// Whether the callback was written.
+async fn keep(app: &App, callback: Kept) -> bool {
+    let why = match timeout(KEEP_TIMEOUT, stored::keep(&app.database, &callback)).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not done within {} s", KEEP_TIMEOUT.as_secs()),
+    };
+    tracing::error!(account = callback.raw.account, why, "a callback that cannot be used was not kept");
+    false
 }
 
 /// Writes a stated fact; the label for the metrics and the answer for the channel.

@@ -6,50 +6,9 @@ use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::amount;
-use crate::values::{dedupe_id, not_the_format, shorten, trade_no, unreadable, utc};
+use super::{Kind, REFUND_FAILED, SUBSCRIPTION_PAID, amount};
+use crate::values::{dedupe_id, not_the_format, pay_order_no, shorten, trade_no, unreadable, utc};
 use crate::{Callback, ChannelFact, Refusal};
-
-/// The types of events that say something of a pay order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The payment intent was paid.
-    PaymentIntentSucceeded,
-    /// An attempt failed; another may follow.
-    PaymentIntentPaymentFailed,
-    /// The buyer has come to the end of a Checkout Session, paid or not.
-    CheckoutSessionCompleted,
-    /// A payment that was under way when its session was completed has succeeded.
-    CheckoutSessionAsyncPaymentSucceeded,
-    /// It has failed.
-    CheckoutSessionAsyncPaymentFailed,
-    /// Money went back to the buyer.
-    ChargeRefunded,
-}
-
-impl Kind {
-    /// Every type.
-    pub const ALL: [Self; 6] = [
-        Self::PaymentIntentSucceeded,
-        Self::PaymentIntentPaymentFailed,
-        Self::CheckoutSessionCompleted,
-        Self::CheckoutSessionAsyncPaymentSucceeded,
-        Self::CheckoutSessionAsyncPaymentFailed,
-        Self::ChargeRefunded,
-    ];
-
-    /// The value of `type`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PaymentIntentSucceeded => "payment_intent.succeeded",
-            Self::PaymentIntentPaymentFailed => "payment_intent.payment_failed",
-            Self::CheckoutSessionCompleted => "checkout.session.completed",
-            Self::CheckoutSessionAsyncPaymentSucceeded => "checkout.session.async_payment_succeeded",
-            Self::CheckoutSessionAsyncPaymentFailed => "checkout.session.async_payment_failed",
-            Self::ChargeRefunded => "charge.refunded",
-        }
-    }
-}
 
 /// The part that decides whether the rest concerns us: of an unknown type nothing else may be expected.
 #[derive(Deserialize)]
@@ -93,6 +52,7 @@ struct Completed {
 
 #[derive(Deserialize)]
 struct CheckoutSession {
+    mode: Option<String>,
     payment_intent: Option<String>,
     amount_total: i64,
     currency: String,
@@ -102,85 +62,156 @@ struct CheckoutSession {
 struct Charge {
     payment_intent: Option<String>,
     amount: i64,
+    captured: Option<bool>,
     amount_captured: Option<i64>,
     amount_refunded: i64,
     currency: String,
 }
 
-/// What an object states: its kind, the payment intent, and the whole amount.
-type Stated = (FactKind, Option<String>, Money);
+#[derive(Deserialize)]
+struct Refund {
+    id: String,
+    status: Option<String>,
+    failure_reason: Option<String>,
+    payment_intent: Option<String>,
+}
+
+/// What an event comes to.
+enum Said {
+    /// A fact of this pay order, the payment intent, and the whole amount.
+    Fact(PayOrderNo, FactKind, String, Money),
+    /// Nothing, and why.
+    Nothing(String),
+    /// What cannot be booked, of the pay order if one is named: its code, and what it is.
+    Unbooked(Option<PayOrderNo>, &'static str, String),
+}
 
 pub(super) fn parse(metadata_key: &str, account: &ChannelAccount, body: &[u8]) -> Result<Callback, Refusal> {
     let Head { id, kind } = read(body)?;
     let dedupe_id = dedupe_id("id", id)?;
-    let ignored =
-        |reason: &str| Ok(Callback::Ignored { dedupe_id: dedupe_id.clone(), reason: shorten(reason) });
     let known = kind.as_deref().and_then(|kind| Kind::ALL.into_iter().find(|known| known.as_str() == kind));
-    let Some(kind) = known else {
-        return ignored(&format!("type {:?} is of no concern", kind.unwrap_or_default()));
+    let said = match known {
+        None => Said::Nothing(format!("type {:?} is of no concern", kind.unwrap_or_default())),
+        Some(Kind::PaymentIntentPaymentFailed) => {
+            Said::Nothing("an attempt failed, the buyer may make another".to_owned())
+        }
+        Some(kind @ (Kind::RefundFailed | Kind::RefundUpdated | Kind::ChargeRefundUpdated)) => {
+            refund(kind, metadata_key, body)?
+        }
+        Some(kind) => payment(kind, metadata_key, body)?,
     };
-    if kind == Kind::PaymentIntentPaymentFailed {
-        return ignored("an attempt failed, the buyer may make another");
-    }
-    let Event { created, data } = read::<Event<Reference>>(body)?;
-    let Some(number) = data.object.pay_order_no(metadata_key) else {
-        return ignored(&format!(
-            "names no pay order: neither metadata.{metadata_key} nor client_reference_id"
-        ));
-    };
-    let pay_order_no = PayOrderNo::parse(number)
-        .map_err(|error| unreadable(&format!("metadata.{metadata_key} or client_reference_id: {error}")))?;
-    let Some((kind, payment_intent, amount)) = stated(kind, event_time(created)?, body)? else {
-        return ignored("not paid yet, an event of the asynchronous payment follows");
-    };
-    let payment_intent = payment_intent.ok_or_else(|| unreadable("payment_intent: required"))?;
-    let fact = Fact {
-        kind,
-        account: Some(account.clone()),
-        amount: Some(amount),
-        channel_trade_no: Some(trade_no("payment_intent", payment_intent)?),
-        accepted: false,
-    };
-    Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no, fact }))
+    Ok(match said {
+        Said::Fact(pay_order_no, kind, payment_intent, amount) => {
+            let fact = Fact {
+                kind,
+                account: Some(account.clone()),
+                amount: Some(amount),
+                channel_trade_no: Some(trade_no("payment_intent", payment_intent)?),
+                accepted: false,
+            };
+            Callback::Fact(ChannelFact { dedupe_id, pay_order_no, fact })
+        }
+        Said::Nothing(reason) => Callback::Ignored { dedupe_id, reason: shorten(&reason) },
+        Said::Unbooked(pay_order_no, code, reason) => {
+            Callback::Unbooked { dedupe_id, pay_order_no, code, reason: shorten(&reason) }
+        }
+    })
 }
 
-/// `None` for a session that is complete and not paid.
-fn stated(kind: Kind, at: OffsetDateTime, body: &[u8]) -> Result<Option<Stated>, Refusal> {
+/// Of a payment or its refund: only what names a pay order concerns us.
+fn payment(kind: Kind, metadata_key: &str, body: &[u8]) -> Result<Said, Refusal> {
+    let Event { created, data } = read::<Event<Reference>>(body)?;
+    let Some(number) = data.object.pay_order_no(metadata_key)? else {
+        return Ok(Said::Nothing(format!(
+            "names no pay order: neither metadata.{metadata_key} nor, as payrelay writes it, client_reference_id"
+        )));
+    };
+    let at = event_time(created)?;
     let succeeded = FactKind::Succeeded { paid_at: at };
-    Ok(Some(match kind {
+    match kind {
         Kind::PaymentIntentSucceeded => {
             let PaymentIntent { id, amount_received, currency } = object(body)?;
-            (succeeded, Some(id), money("amount_received", amount_received, &currency)?)
+            Ok(Said::Fact(number, succeeded, id, money("amount_received", amount_received, &currency)?))
         }
         Kind::CheckoutSessionCompleted if object::<Completed>(body)?.payment_status != "paid" => {
-            return Ok(None);
+            Ok(Said::Nothing("not paid yet, an event of the asynchronous payment follows".to_owned()))
         }
         Kind::CheckoutSessionCompleted | Kind::CheckoutSessionAsyncPaymentSucceeded => {
-            session(succeeded, body)?
+            session(number, succeeded, body)
         }
-        Kind::CheckoutSessionAsyncPaymentFailed => session(FactKind::Failed, body)?,
-        Kind::ChargeRefunded => {
-            let charge: Charge = object(body)?;
-            // What was captured is what was paid; the rest was released without ever having been.
-            let paid = charge.amount_captured.unwrap_or(charge.amount);
-            let refunded = money("amount_refunded", charge.amount_refunded, &charge.currency)?;
-            let kind = FactKind::Refunded { refunded_minor: refunded.amount_minor, refunded_at: at };
-            (kind, charge.payment_intent, money("amount", paid, &charge.currency)?)
-        }
-        Kind::PaymentIntentPaymentFailed => return Ok(None),
-    }))
+        Kind::CheckoutSessionAsyncPaymentFailed => session(number, FactKind::Failed, body),
+        Kind::ChargeRefunded => charge_refunded(number, at, body),
+        Kind::PaymentIntentPaymentFailed
+        | Kind::RefundFailed
+        | Kind::RefundUpdated
+        | Kind::ChargeRefundUpdated => Ok(Said::Nothing("no payment".to_owned())),
+    }
 }
 
-fn session(kind: FactKind, body: &[u8]) -> Result<Stated, Refusal> {
-    let CheckoutSession { payment_intent, amount_total, currency } = object(body)?;
-    Ok((kind, payment_intent, money("amount_total", amount_total, &currency)?))
+/// A subscription is paid by its invoices, without a payment intent of the session. If one is paid under the number of a pay order, repeating
+/// it would not help, and somebody must find out for what.
+fn session(number: PayOrderNo, kind: FactKind, body: &[u8]) -> Result<Said, Refusal> {
+    let CheckoutSession { mode, payment_intent, amount_total, currency } = object(body)?;
+    match payment_intent {
+        Some(id) => Ok(Said::Fact(number, kind, id, money("amount_total", amount_total, &currency)?)),
+        None if mode.as_deref() != Some("subscription") => Err(unreadable("payment_intent: required")),
+        None if kind == FactKind::Failed => {
+            Ok(Said::Nothing("the session of a subscription was not paid".to_owned()))
+        }
+        None => {
+            let reason = format!("a subscription was paid under the pay order {number}, which is paid once");
+            Ok(Said::Unbooked(Some(number), SUBSCRIPTION_PAID, reason))
+        }
+    }
+}
+
+fn charge_refunded(number: PayOrderNo, at: OffsetDateTime, body: &[u8]) -> Result<Said, Refusal> {
+    let charge: Charge = object(body)?;
+    if charge.captured == Some(false) || charge.amount_captured == Some(0) {
+        return Ok(Said::Nothing("an authorisation was cancelled, nothing had been paid".to_owned()));
+    }
+    let Some(payment_intent) = charge.payment_intent else {
+        // Its success was never told: only payment intents and sessions are.
+        return Ok(Said::Nothing("a charge without payment intent is no payment of payrelay's".to_owned()));
+    };
+    // What was captured is what was paid; the rest was released without ever having been.
+    let paid = charge.amount_captured.unwrap_or(charge.amount);
+    let refunded = money("amount_refunded", charge.amount_refunded, &charge.currency)?;
+    let kind = FactKind::Refunded { refunded_minor: refunded.amount_minor, refunded_at: at };
+    Ok(Said::Fact(number, kind, payment_intent, money("amount", paid, &charge.currency)?))
+}
+
+/// What `charge.refunded` has told is not taken back: the shop gives the money otherwise. A refund has metadata of its own, so it concerns us also
+/// when it names no pay order.
+fn refund(kind: Kind, metadata_key: &str, body: &[u8]) -> Result<Said, Refusal> {
+    let Refund { id, status, failure_reason, payment_intent } = object(body)?;
+    let status = status.unwrap_or_default();
+    if kind != Kind::RefundFailed && !["failed", "canceled"].contains(&status.as_str()) {
+        return Ok(Said::Nothing(format!("a refund is {status:?}, charge.refunded tells what went back")));
+    }
+    let number = object::<Reference>(body)?.pay_order_no(metadata_key).unwrap_or_default();
+    let [intent, why] = [payment_intent, failure_reason].map(Option::unwrap_or_default);
+    let reason =
+        format!("the refund {id:?} of the payment intent {intent:?} is {status:?} after all: {why:?}");
+    Ok(Said::Unbooked(number, REFUND_FAILED, reason))
 }
 
 impl Reference {
-    fn pay_order_no(self, metadata_key: &str) -> Option<String> {
-        let in_metadata = self.metadata.and_then(|mut metadata| metadata.remove(metadata_key));
-        in_metadata.or(self.client_reference_id)
+    /// Who writes our metadata means us. A `client_reference_id` is anybody's, as a user's or a cart's, so that only what looks like a number of
+    /// payrelay's is one.
+    fn pay_order_no(self, metadata_key: &str) -> Result<Option<PayOrderNo>, Refusal> {
+        if let Some(number) = self.metadata.and_then(|mut metadata| metadata.remove(metadata_key)) {
+            return pay_order_no(&format!("metadata.{metadata_key}"), number).map(Some);
+        }
+        let reference = self.client_reference_id.filter(|reference| looks_like_ours(reference));
+        Ok(reference.and_then(|reference| PayOrderNo::parse(reference).ok()))
     }
+}
+
+/// `P` and 12 or more upper-case hexadecimal digits.
+fn looks_like_ours(number: &str) -> bool {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+    number.strip_prefix('P').is_some_and(|digits| digits.len() >= 12 && digits.bytes().all(is_digit))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {

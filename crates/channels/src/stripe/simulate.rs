@@ -20,7 +20,7 @@ pub struct Notice {
     pub amount: Money,
     /// When it happened; fractions of seconds are not told.
     pub at: OffsetDateTime,
-    /// A session's `payment_status`, as `paid` or `unpaid`.
+    /// A session's `payment_status`, as `paid` or `unpaid`, or a refund's `status`, as `failed`.
     pub payment_status: String,
     /// All that was refunded so far, in minor units; for refunds only.
     pub refunded_minor: Option<i64>,
@@ -99,5 +99,14 @@ fn object(notice: &Notice) -> Option<Value> {
                 "metadata": metadata,
             })
         }
+        Kind::RefundFailed | Kind::RefundUpdated | Kind::ChargeRefundUpdated => json!({
+            "id": "re_1",
+            "object": "refund",
+            "amount": amount,
+            "currency": currency,
+            "payment_intent": notice.payment_intent,
+            "status": notice.payment_status,
+            "metadata": {},
+        }),
     })
 }

@@ -120,6 +120,7 @@ fn judge(account: &Account, sending: &Sending, orders: &mut BTreeMap<String, Pay
     let stated = match account.verify(&Request { headers: &headers, body: &body }, NOW) {
         Err(refusal) => return judged(&Outcome::Refused(&refusal), refusal.code(), None),
         Ok(Callback::Ignored { .. }) => return judged(&Outcome::Ignored, "no_transition", None),
+        Ok(Callback::Unbooked { code, .. }) => panic!("{code} is not in the vectors"),
         Ok(Callback::Fact(stated)) => stated,
     };
     let Some(order) = orders.get_mut(stated.pay_order_no.as_str()) else {

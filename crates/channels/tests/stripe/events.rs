@@ -1,12 +1,12 @@
 //! What each event states.
 
 use ::events::{ChannelAccount, ContradictionReason, Currency, Fact, FactKind, Money};
-use channels::stripe::{Kind, sign, simulate};
+use channels::stripe::{Kind, REFUND_FAILED, SUBSCRIPTION_PAID, sign, simulate};
 use channels::{Callback, ChannelFact, ChannelSet, Outcome, Refusal, Request};
 use serde_json::{Value, json};
 use time::Duration;
 
-use super::{NOW, OTHER, SECRET, channels, notice, secret, verify};
+use super::{NOW, NUMBER, OTHER, SECRET, channels, notice, secret, verify};
 
 fn verify_body(body: &Value) -> Result<Callback, Refusal> {
     let sent = sign(body.to_string(), &secret(), NOW);
@@ -57,7 +57,7 @@ fn each_type_states_what_it_means() {
         (Kind::ChargeRefunded, refunded),
     ] {
         let ChannelFact { dedupe_id, pay_order_no, fact } = stated(&event(kind));
-        assert_eq!((dedupe_id.as_str(), pay_order_no.as_str()), ("evt_1", "P1"), "{kind:?}");
+        assert_eq!((dedupe_id.as_str(), pay_order_no.as_str()), ("evt_1", NUMBER), "{kind:?}");
         let expected = Fact {
             kind: expected,
             account: Some(ChannelAccount::parse("stripe_main").unwrap()),
@@ -80,9 +80,86 @@ fn what_is_no_result_is_acknowledged_and_ignored() {
             "{status}"
         );
     }
+    // An authorisation that is cancelled: nothing had been paid.
+    for charge in [json!({"captured": false}), json!({"amount_captured": 0, "captured": true})] {
+        assert!(ignored(&with(Kind::ChargeRefunded, &charge)).contains("cancelled"), "{charge}");
+    }
+    // Nothing of which payrelay has heard a success.
+    let alone = json!({"payment_intent": null});
+    assert!(ignored(&with(Kind::ChargeRefunded, &alone)).contains("without payment intent"));
+    let subscription = json!({"mode": "subscription", "payment_intent": null});
+    let failed = with(Kind::CheckoutSessionAsyncPaymentFailed, &subscription);
+    assert!(ignored(&failed).contains("subscription"));
+    for status in ["pending", "requires_action", "succeeded"] {
+        for kind in [Kind::RefundUpdated, Kind::ChargeRefundUpdated] {
+            assert!(ignored(&with(kind, &json!({"status": status}))).contains(status), "{kind:?}");
+        }
+    }
     assert!(
         ignored(&json!({"id": "evt_1", "type": "terminal.reader.action_failed"})).contains("terminal.reader")
     );
+}
+
+/// The pay order, the code and the words of what cannot be booked.
+fn unbooked(body: &Value) -> (Option<String>, &'static str, String) {
+    match verify_body(body) {
+        Ok(Callback::Unbooked { dedupe_id, pay_order_no, code, reason }) => {
+            assert_eq!(dedupe_id, "evt_1");
+            (pay_order_no.map(|number| number.to_string()), code, reason)
+        }
+        other => panic!("expected {body} to be unbooked, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_refund_that_fails_afterwards_is_not_passed_over() {
+    for (kind, status) in [
+        (Kind::RefundFailed, "failed"),
+        (Kind::RefundUpdated, "failed"),
+        (Kind::RefundUpdated, "canceled"),
+        (Kind::ChargeRefundUpdated, "failed"),
+        (Kind::ChargeRefundUpdated, "canceled"),
+    ] {
+        let refund = json!({"status": status, "failure_reason": "expired_or_canceled_card"});
+        let (number, code, reason) = unbooked(&with(kind, &refund));
+        assert_eq!((number, code), (None, REFUND_FAILED), "{kind:?}");
+        for part in ["re_1", "pi_1", status, "expired_or_canceled_card"] {
+            assert!(reason.contains(part), "{kind:?}: {reason}");
+        }
+    }
+    // Whatever else is missing.
+    let bare = json!({"status": null, "payment_intent": null, "metadata": null});
+    assert_eq!(unbooked(&with(Kind::RefundFailed, &bare)).1, REFUND_FAILED);
+    let named = json!({"metadata": {"pay_order_no": "P2"}});
+    assert_eq!(unbooked(&with(Kind::RefundFailed, &named)).0.as_deref(), Some("P2"));
+    let misnamed = json!({"metadata": {"pay_order_no": "a b"}});
+    assert_eq!(unbooked(&with(Kind::RefundFailed, &misnamed)).0, None);
+}
+
+#[test]
+fn a_subscription_paid_under_the_number_of_a_pay_order_is_not_passed_over() {
+    let subscription = json!({"mode": "subscription", "payment_intent": null});
+    for kind in [Kind::CheckoutSessionCompleted, Kind::CheckoutSessionAsyncPaymentSucceeded] {
+        let (number, code, _) = unbooked(&with(kind, &subscription));
+        assert_eq!((number.as_deref(), code), (Some(NUMBER), SUBSCRIPTION_PAID), "{kind:?}");
+    }
+    // A payment states a success, so that the trade must be named.
+    let payment = json!({"mode": "payment", "payment_intent": null});
+    let refusal = verify_body(&with(Kind::CheckoutSessionCompleted, &payment)).unwrap_err();
+    assert_eq!(refusal.code(), "unreadable", "{refusal}");
+}
+
+#[test]
+fn a_reference_that_payrelay_does_not_make_names_no_pay_order() {
+    let kind = Kind::CheckoutSessionCompleted;
+    for theirs in ["user 42", "42", "P1", "", "cart_P019B76DAA800", "p019b76daa80000080000000000000ab"] {
+        let reason = ignored(&with(kind, &json!({"client_reference_id": theirs})));
+        assert!(reason.contains("names no pay order"), "{theirs}: {reason}");
+    }
+    let generated = ::events::PayOrderNo::generate();
+    for ours in [generated.as_str(), "P202601010004"] {
+        assert_eq!(stated(&with(kind, &json!({"client_reference_id": ours}))).pay_order_no.as_str(), ours);
+    }
 }
 
 #[test]
@@ -90,9 +167,9 @@ fn the_number_is_in_the_metadata_or_is_the_reference() {
     let kind = Kind::PaymentIntentSucceeded;
     let number = |changes: &Value| stated(&with(kind, changes)).pay_order_no.to_string();
     assert_eq!(number(&json!({"metadata": {"pay_order_no": "P2", "more": "x"}})), "P2");
-    assert_eq!(number(&json!({"metadata": {}, "client_reference_id": "P3"})), "P3");
-    assert_eq!(number(&json!({"metadata": null, "client_reference_id": "P3"})), "P3");
-    assert_eq!(number(&json!({"metadata": {"pay_order_no": "P2"}, "client_reference_id": "P3"})), "P2");
+    assert_eq!(number(&json!({"metadata": {}, "client_reference_id": NUMBER})), NUMBER);
+    assert_eq!(number(&json!({"metadata": null, "client_reference_id": NUMBER})), NUMBER);
+    assert_eq!(number(&json!({"metadata": {"pay_order_no": "P2"}, "client_reference_id": NUMBER})), "P2");
     // Payments of others, which share the account at Stripe.
     for kind in [kind, Kind::CheckoutSessionCompleted, Kind::ChargeRefunded] {
         let theirs = with(kind, &json!({"metadata": {"cart": "7"}, "client_reference_id": null}));
@@ -155,7 +232,7 @@ fn a_wrong_field_is_named() {
         (Kind::CheckoutSessionCompleted, json!({"payment_status": null}), "payment_status"),
         (Kind::CheckoutSessionCompleted, json!({"payment_intent": null}), "payment_intent"),
         (Kind::CheckoutSessionCompleted, json!({"amount_total": null}), "amount_total"),
-        (Kind::ChargeRefunded, json!({"payment_intent": null}), "payment_intent"),
+        (Kind::RefundFailed, json!({"id": null}), "id"),
         (Kind::ChargeRefunded, json!({"amount_refunded": null}), "amount_refunded"),
     ] {
         let refusal = verify_body(&with(kind, &changes)).unwrap_err();

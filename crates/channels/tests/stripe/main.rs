@@ -12,6 +12,8 @@ use time::macros::datetime;
 
 const SECRET: &str = "whsec_test_secret";
 const OTHER: &str = "whsec_another_secret";
+/// As payrelay makes them.
+const NUMBER: &str = "P019B76DAA80000080000000000000AB";
 const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 fn channels(more: &str) -> ChannelSet {
@@ -33,7 +35,7 @@ fn secret() -> Secret {
 fn notice(kind: Kind) -> Notice {
     Notice {
         kind,
-        pay_order_no: PayOrderNo::parse("P1").expect("it is a number"),
+        pay_order_no: PayOrderNo::parse(NUMBER).expect("it is a number"),
         payment_intent: "pi_1".to_owned(),
         amount: Money::new(1999, Currency::parse("USD").expect("it is listed")),
         at: NOW,

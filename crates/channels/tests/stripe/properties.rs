@@ -1,13 +1,13 @@
 //! Whatever comes in: no panic, no change on the way, and what is signed is what is read.
 
 use channels::Callback;
-use channels::stripe::{Kind, Notice, sign, simulate};
+use channels::stripe::{Kind, Notice, REFUND_FAILED, sign, simulate};
 use events::{Currency, FactKind, Money, PayOrderNo};
 use proptest::prelude::*;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::{NOW, notice, secret, verify};
+use super::{NOW, NUMBER, notice, secret, verify};
 
 fn any_notice() -> impl Strategy<Value = Notice> {
     let last_second = datetime!(9999-12-31 23:59:59 UTC).unix_timestamp();
@@ -18,13 +18,16 @@ fn any_notice() -> impl Strategy<Value = Notice> {
         "pi_[!-~]{1,100}",
         (0..=1_000_000_000_i64, 0..=1_000_000_000_i64, prop::sample::select(codes)),
         0..=last_second,
-        "(paid|unpaid)",
+        "(paid|unpaid|failed|canceled)",
     )
         .prop_map(
             |(kind, pay_order_no, payment_intent, (amount, refunded, code), at, payment_status)| {
                 let currency = Currency::parse(code).expect("it is listed");
                 // What every unit of Stripe's can state.
                 let hundreds = |minor: i64| minor - minor % 100;
+                // What names a session's pay order must look like a number of payrelay's.
+                let is_session = kind.as_str().starts_with("checkout");
+                let pay_order_no = if is_session { NUMBER.to_owned() } else { pay_order_no };
                 Notice {
                     kind,
                     pay_order_no: PayOrderNo::parse(pay_order_no).expect("it is valid"),
@@ -46,6 +49,7 @@ proptest! {
         let at = notice.at;
         let expected = match notice.kind {
             Kind::PaymentIntentPaymentFailed => None,
+            Kind::RefundFailed | Kind::RefundUpdated | Kind::ChargeRefundUpdated => None,
             Kind::CheckoutSessionCompleted if notice.payment_status != "paid" => None,
             Kind::CheckoutSessionAsyncPaymentFailed => Some(FactKind::Failed),
             Kind::ChargeRefunded => {
@@ -53,7 +57,12 @@ proptest! {
             }
             _ => Some(FactKind::Succeeded { paid_at: at }),
         };
+        let is_failed = ["failed", "canceled"].contains(&notice.payment_status.as_str());
         match (verdict, expected) {
+            (Ok(Callback::Unbooked { dedupe_id, code, .. }), None) => {
+                prop_assert_eq!((dedupe_id.as_str(), code), (event_id.as_str(), REFUND_FAILED));
+                prop_assert!(notice.kind == Kind::RefundFailed || is_failed);
+            }
             (Ok(Callback::Ignored { dedupe_id, .. }), None) => prop_assert_eq!(dedupe_id, event_id),
             (Ok(Callback::Fact(stated)), Some(kind)) => {
                 prop_assert_eq!(stated.dedupe_id, event_id);

@@ -86,7 +86,7 @@ fn a_trade_state_says_what_is_stated() {
         changes["trade_state"] = state.into();
         of_payment(&changes).map(|callback| match callback {
             Callback::Fact(stated) => Some(stated.fact.kind),
-            Callback::Ignored { .. } => None,
+            Callback::Ignored { .. } | Callback::Unbooked { .. } => None,
         })
     };
     let bare = json!({"success_time": null, "transaction_id": null, "amount": null});

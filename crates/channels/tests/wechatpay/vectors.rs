@@ -31,6 +31,7 @@ const CASES: [(&str, &str); 15] = [
 fn outcome(verdict: &Result<Callback, Refusal>, order: Money) -> (String, Outcome<'_>) {
     match verdict {
         Err(refusal) => (refusal.code().to_owned(), Outcome::Refused(refusal)),
+        Ok(Callback::Unbooked { code, .. }) => panic!("{code} is not in the vectors"),
         Ok(Callback::Ignored { reason, .. }) => (reason.clone(), Outcome::Ignored),
         Ok(Callback::Fact(ChannelFact { fact, .. })) if fact.amount != Some(order) => {
             let reason = ContradictionReason::AmountMismatch;

@@ -117,7 +117,7 @@ async fn facts_of_many_pay_orders_at_once_each_get_their_own_answer() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_channels_is_refused_and_not_stored() {
+async fn what_is_refused_is_stored_only_if_it_is_the_channels() {
     let (ingress, database) = World::without_broker(&[]).await;
     let number = ingress.pay_order("10001").await;
     let mut forged = signed(&paid(&number));
@@ -142,8 +142,18 @@ async fn what_is_not_the_channels_is_refused_and_not_stored() {
 
     let database = Database::connect(database.url(), "test", 1).unwrap();
     let client = database.client().await.unwrap();
-    let stored: i64 = client.query_one("SELECT count(*) FROM pay.callbacks", &[]).await.unwrap().get(0);
-    assert_eq!(stored, 0);
+    // But for the one that was the channel's.
+    let row = client
+        .query_one(
+            "SELECT outcome, reason, account, dedupe_id, pay_order_no, headers, body FROM pay.callbacks",
+            &[],
+        )
+        .await
+        .unwrap();
+    let kept: Vec<&str> = (0..5).map(|column| row.get(column)).collect();
+    assert_eq!(kept, ["refused", "unreadable", "gateway_main", "", ""]);
+    assert_eq!(row.get::<_, Value>("headers")["webhook-id"], json!("evt_1"));
+    assert_eq!(row.get::<_, &[u8]>("body"), unreadable.body.as_bytes());
     assert_eq!(ingress.show(&number).await["status"], "WAIT_BUYER_PAY");
 }
 

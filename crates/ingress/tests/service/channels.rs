@@ -6,16 +6,22 @@ use channels::{alipay, stripe};
 use events::{Currency, Money, PayOrderNo};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use storage::Database;
 use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 
-use crate::support::{Ingress, World, new_pay_order, number};
+use crate::support::{Ingress, World, eventually, new_pay_order, number};
 
 const ALIPAY: &str = include_str!("../../../channels/tests/vectors/alipay.json");
 const STRIPE_SECRET: &str = "whsec_test_secret";
 
 /// The account of Alipay's vectors, and one of Stripe's.
 async fn ingress() -> (Ingress, devstack::testing::Database) {
+    let file = accounts();
+    World::without_broker(&[("PAYRELAY_CHANNELS_FILE", file.path().to_str().unwrap())]).await
+}
+
+fn accounts() -> NamedTempFile {
     let config = alipay_config();
     let file = NamedTempFile::new().unwrap();
     let accounts = format!(
@@ -24,8 +30,7 @@ async fn ingress() -> (Ingress, devstack::testing::Database) {
         config["app_id"], config["seller_id"], config["alipay_public_key_spki_base64"],
     );
     fs::write(file.path(), accounts).unwrap();
-    let path = file.path().to_str().unwrap();
-    World::without_broker(&[("PAYRELAY_CHANNELS_FILE", path)]).await
+    file
 }
 
 fn alipay_config() -> Value {
@@ -183,4 +188,61 @@ async fn stripe_is_paid_once_by_whichever_event_comes_first() {
         assert_eq!(stripe_tells(&ingress, &notice).await, (200, json!({"received": true})), "{notice:?}");
         assert_eq!(standing(&ingress, &number).await, expected, "{notice:?}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_booked_is_kept_before_it_is_acknowledged() {
+    let stack =
+        devstack::Stack::start(&devstack::StackOptions { rabbitmq: false, ..Default::default() }).unwrap();
+    let file = accounts();
+    let variables = [("PAYRELAY_CHANNELS_FILE", file.path().to_str().unwrap())];
+    let url = stack.postgres().database_url();
+    let ingress = Ingress::start(&url, "amqp://127.0.0.1:1", &variables).await;
+    let number = pay_order(&ingress, "stripe_main", "USD").await;
+    let failed = stripe::Notice {
+        payment_status: "failed".to_owned(),
+        ..stripe_notice(&number, stripe::Kind::RefundFailed)
+    };
+    stack.postgres().kill().unwrap();
+    let (status, problem) = stripe_tells(&ingress, &failed).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("not_persisted")));
+    // What could not be read has the same answer with the database as without.
+    let secret = STRIPE_SECRET.parse().unwrap();
+    let unreadable = stripe::sign("{}".to_owned(), &secret, OffsetDateTime::now_utc());
+    assert_eq!(post(&ingress, "stripe_main", &unreadable.headers(), &unreadable.body).await.0, 422);
+
+    stack.postgres().start().unwrap();
+    let accepted = async || (stripe_tells(&ingress, &failed).await.0 == 200).then_some(());
+    eventually("the event is taken", accepted).await;
+    let database = Database::connect(&url, "test", 1).unwrap();
+    let client = database.client().await.unwrap();
+    let row = client
+        .query_one("SELECT outcome, reason, account, dedupe_id, pay_order_no FROM pay.callbacks", &[])
+        .await
+        .unwrap();
+    let kept: Vec<&str> = (0..5).map(|column| row.get(column)).collect();
+    assert_eq!(kept, ["unbooked", "refund_failed", "stripe_main", "evt_1", ""]);
+    assert_eq!(standing(&ingress, &number).await, at("WAIT_BUYER_PAY", 0, 1));
+}
+
+#[tokio::test]
+async fn callbacks_are_counted_under_names_of_our_own() {
+    let (ingress, _database) = ingress().await;
+    let metrics = async || {
+        let request = ingress.http.get(format!("{}/metrics", ingress.admin_url));
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    // Counting begins when somebody first looks.
+    metrics().await;
+    for account in ["nowhere", "stripe_main2", "x"] {
+        assert_eq!(post(&ingress, account, &[], "{}").await.0, 404);
+    }
+    let failed = stripe_notice(&PayOrderNo::generate(), stripe::Kind::RefundFailed);
+    assert_eq!(stripe_tells(&ingress, &failed).await.0, 200);
+    let metrics = metrics().await;
+    for (account, outcome) in [("(unknown)", "unknown_account"), ("stripe_main", "refund_failed")] {
+        let counted = format!("payrelay_callbacks_total{{account=\"{account}\",outcome=\"{outcome}\"}} ");
+        assert!(metrics.contains(&counted), "{counted}: {metrics}");
+    }
+    assert!(!metrics.contains("nowhere") && !metrics.contains("stripe_main2"), "{metrics}");
 }

@@ -96,6 +96,9 @@ fn check(account: &Account, posted: &Posted, now: OffsetDateTime, order: Option<
         Ok(Callback::Ignored { reason, .. }) => {
             Report::ignored(ignored_reason(account), reason.clone(), answer(&Told::Ignored))
         }
+        Ok(Callback::Unbooked { code, reason, .. }) => {
+            Report::ignored(code, reason.clone(), answer(&Told::Ignored))
+        }
         Ok(Callback::Fact(stated)) => match order.and_then(|order| contradiction(stated, order)) {
             Some(reason) => {
                 let detail = format!("{reason}, compared with --order-amount and --order-currency");

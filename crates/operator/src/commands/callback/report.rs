@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 pub(super) struct Report {
     /// Whether the channel would be told that it need not repeat it.
     pub(super) accepted: bool,
-    /// `ok`, `refund_event`, `no_transition`, or why not, in one word.
+    /// `ok`, `refund_event`, `no_transition`, what cannot be booked (`refund_failed`), or why not, in one word.
     pub(super) reason: &'static str,
     /// What it states, if it is authentic and concerns a pay order.
     fact: Option<Value>,
@@ -28,7 +28,7 @@ impl Report {
         Self { accepted: false, reason, fact: None, detail: Some(detail), answer: told(answer) }
     }
 
-    /// Good, and of no concern.
+    /// Good, and of no concern, or nothing that can be booked.
     pub(super) fn ignored(reason: &'static str, detail: String, answer: Answer) -> Self {
         Self { accepted: true, reason, fact: None, detail: Some(detail), answer: told(answer) }
     }
