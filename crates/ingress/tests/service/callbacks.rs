@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 
 use crate::support::{World, event, new_pay_order, notice, paid, refunded, signed, take};
 
+const RUNBOOK: &str = include_str!("../../../../deploy/README.md");
+
 #[tokio::test]
 async fn a_success_is_committed_told_once_and_acknowledged_again() {
     let world = World::create();
@@ -150,11 +152,25 @@ async fn what_is_refused_is_stored_only_if_it_is_the_channels() {
         )
         .await
         .unwrap();
+    assert_eq!(
+        kept_by_the_runbook(&client).await["body_base64"],
+        json!("eyJ0eXBlIjoicGF5bWVudC5zdWNjZWVkZWQifQ==")
+    );
     let kept: Vec<&str> = (0..5).map(|column| row.get(column)).collect();
     assert_eq!(kept, ["refused", "unreadable", "gateway_main", "", ""]);
     assert_eq!(row.get::<_, Value>("headers")["webhook-id"], json!("evt_1"));
     assert_eq!(row.get::<_, &[u8]>("body"), unreadable.body.as_bytes());
     assert_eq!(ingress.show(&number).await["status"], "WAIT_BUYER_PAY");
+}
+
+/// The one request that the statement of the runbook finds.
+async fn kept_by_the_runbook(client: &storage::Client) -> Value {
+    let (_, section) = RUNBOOK.split_once("\n## Callbacks that were not taken\n").expect("the section");
+    let statement = section.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+    let row = client.query_one(statement.expect("a statement"), &[]).await.unwrap();
+    let mut request: Value = row.get("request");
+    assert!(request["now"].is_i64(), "{request}");
+    request["request"].take()
 }
 
 #[tokio::test]
