@@ -8,7 +8,7 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
-use crate::{EventId, EventType, digest::IdSetDigest};
+use crate::{EventId, EventType, digest::IdSetDigest, trial_balance::Finding};
 
 /// Where an event stands in a service. Every service reports an event at one stage only, the furthest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,6 +123,9 @@ pub struct Report {
     /// Ingress: callbacks without the event that was committed with them, the oldest first, not endlessly many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eventless: Vec<Eventless>,
+    /// Ingress: recharges that are not in the ledger as their pay orders stand, not endlessly many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recharges: Vec<Finding>,
 }
 
 /// One event as a service knows it.
@@ -276,7 +279,13 @@ impl Page {
 impl Report {
     /// An empty report of a window.
     pub fn new(span: Span) -> Self {
-        Self { from: span.from, to: span.to, buckets: Vec::new(), eventless: Vec::new() }
+        Self {
+            from: span.from,
+            to: span.to,
+            buckets: Vec::new(),
+            eventless: Vec::new(),
+            recharges: Vec::new(),
+        }
     }
 
     /// How many events stand at `stage`.

@@ -73,8 +73,8 @@ fn held(row: &Row) -> Result<Balance, Error> {
 }
 
 const MOVED: &str = "
-    SELECT e.amount_minor FROM ledger.flows f JOIN ledger.entries e ON e.flow_id = f.flow_id
-    WHERE f.trans_no = $1 AND e.owner = $2 AND e.currency = $3";
+    SELECT e.amount_minor FROM ledger.entries e
+    WHERE e.flow_id = (SELECT flow_id FROM ledger.flows WHERE trans_no = $1) AND e.owner = $2 AND e.currency = $3";
 
 /// What a flow has added to an account, below zero taken from it; `None` if there is no such flow, or it is none of this
 /// account's.

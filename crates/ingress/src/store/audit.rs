@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Parsed;
+use super::{Parsed, recharges};
 
 /// What one statement sums up at most, so that none runs into its timeout.
 const PIECE: Duration = Duration::HOUR;
@@ -65,6 +65,7 @@ pub(crate) async fn report(client: &impl GenericClient, span: Span) -> Result<Re
         for row in client.query(&eventless, &[&piece.from, &piece.to, &room]).await? {
             report.eventless.push(without_event(&row)?);
         }
+        report.recharges.extend(recharges::differing(client, piece).await?);
     }
     Ok(report)
 }

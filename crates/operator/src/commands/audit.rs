@@ -83,8 +83,8 @@ pub(crate) struct Audit {
     more: bool,
     /// Events too young to be looked at that have not gone all the way.
     settling: u64,
-    /// What the ledger holds, of all times. It is not looked at with every part of a window.
-    ledger: Option<TrialBalance>,
+    /// What is wrong with the ledger: with recharges of the window, and, unless it is a part of a window, with all else of all times.
+    ledger: TrialBalance,
 }
 
 impl Audit {
@@ -92,11 +92,7 @@ impl Audit {
     /// wrong with the ledger.
     pub(crate) fn open(&self) -> usize {
         let open = self.findings.iter().filter(|finding| !finding.stage.is_explained()).count();
-        self.ledger_findings() + if open == 0 { self.gaps.len() } else { open }
-    }
-
-    fn ledger_findings(&self) -> usize {
-        self.ledger.as_ref().map_or(0, |ledger| ledger.findings.len())
+        self.ledger.findings.len() + if open == 0 { self.gaps.len() } else { open }
     }
 }
 
@@ -114,7 +110,7 @@ pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> Ou
     } else {
         print::print(&audit)?;
     }
-    match (audit.open(), audit.ledger_findings()) {
+    match (audit.open(), audit.ledger.findings.len()) {
         (0, _) => Ok(()),
         (open, ledger) if open == ledger => Err(Failure::Findings(format!(
             "audit: {ledger} findings in the ledger, of which none goes away by itself: see the runbook, Trial balance"
@@ -164,8 +160,11 @@ fn retries() -> Result<Duration, Failure> {
 
 /// The audit of a window, and the trial balance.
 async fn with_ledger(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
-    let audit = audit(admin, plan).await?;
-    Ok(Audit { ledger: Some(admin.ingress.get("/admin/trial-balance", &[]).await?), ..audit })
+    let mut audit = audit(admin, plan).await?;
+    let trial: TrialBalance = admin.ingress.get("/admin/trial-balance", &[]).await?;
+    audit.ledger.currencies = trial.currencies;
+    audit.ledger.findings.splice(0..0, trial.findings);
+    Ok(audit)
 }
 
 async fn audit(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
@@ -184,9 +183,10 @@ async fn audit(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
     }
     let judged = Span { to: middle, ..plan.span };
     let (findings, more) = events::findings(admin, judged, &mut comparison, plan.retries).await?;
-    let Comparison { rows, gaps, settling, .. } = comparison;
+    let Comparison { rows, gaps, settling, recharges, .. } = comparison;
+    let ledger = TrialBalance { currencies: Vec::new(), findings: recharges };
     let Span { from, to } = plan.span;
-    Ok(Audit { from, to, rows: rows.into(), gaps, findings, more, settling, ledger: None })
+    Ok(Audit { from, to, rows: rows.into(), gaps, findings, more, settling, ledger })
 }
 
 /// Asks the ingress first: what it holds must have arrived at the others. What arrives there in between is no contradiction,

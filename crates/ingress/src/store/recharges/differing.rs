@@ -1,5 +1,6 @@
 //! Whether every recharge is in the books as its pay order stands, and no other.
 
+use events::audit::Span;
 use events::trial_balance::{Finding, FindingKind};
 use storage::{Error, GenericClient};
 use tokio_postgres::Row;
@@ -7,35 +8,48 @@ use tokio_postgres::Row;
 /// How many findings are named at most.
 const MAX_FINDINGS: i64 = 100;
 
-/// Pay orders and flows come in the order of the pay orders' numbers, and are merged. What the channel's account gave and got
-/// back is set against what was paid and refunded.
+/// What the channel's account gave and got back is set against what was paid and refunded. Written such that each pay order, flow
+/// and entry is looked up by its key, whatever the planner believes of the tables: nothing that it could join otherwise, and
+/// kinds and purposes are asked for where no index of theirs could be read instead.
 const DIFFERING: &str = "
-    SELECT coalesce(o.pay_order_no, b.pay_order_no) AS subject, coalesce(o.currency, b.currency) AS currency, d.is_refund,
+    SELECT c.pay_order_no AS subject, coalesce(o.currency, b.currency) AS currency, d.is_refund,
         coalesce(d.expected_minor, 0) AS expected_minor, coalesce(d.found_minor, 0) AS found_minor
     FROM (
-        SELECT r.pay_order_no, p.currency, p.refunded_minor,
-            CASE WHEN p.status IN ('TRADE_SUCCESS', 'PARTIALLY_REFUNDED', 'TRADE_REFUNDED') THEN p.amount_minor END AS paid_minor
-        FROM pay.recharges r JOIN pay.pay_orders p ON p.pay_order_no = r.pay_order_no
-    ) o
-    FULL JOIN (
-        SELECT f.pay_order_no, min(e.currency) AS currency,
-            (-sum(e.amount_minor) FILTER (WHERE f.kind = 'recharge'))::bigint AS paid_minor,
-            (sum(e.amount_minor) FILTER (WHERE f.kind = 'recharge_refund'))::bigint AS refunded_minor
-        FROM ledger.flows f JOIN ledger.entries e ON e.flow_id = f.flow_id AND starts_with(e.owner, 'channel/')
-        WHERE f.kind IN ('recharge', 'recharge_refund')
-        GROUP BY f.pay_order_no
-    ) b ON b.pay_order_no = o.pay_order_no
+        SELECT pay_order_no FROM pay.pay_orders WHERE purpose = 'RECHARGE' AND paid_at >= $1 AND paid_at < $2
+        UNION
+        SELECT pay_order_no FROM ledger.flows
+        WHERE kind IN ('recharge', 'recharge_refund') AND occurred_at >= $1 AND occurred_at < $2
+    ) c
+    LEFT JOIN LATERAL (
+        SELECT p.currency, CASE p.purpose WHEN 'RECHARGE' THEN p.refunded_minor END AS refunded_minor,
+            CASE WHEN p.purpose = 'RECHARGE' AND p.status IN ('TRADE_SUCCESS', 'PARTIALLY_REFUNDED', 'TRADE_REFUNDED')
+                THEN p.amount_minor END AS paid_minor
+        FROM pay.pay_orders p WHERE p.pay_order_no = c.pay_order_no LIMIT 1
+    ) o ON true
+    CROSS JOIN LATERAL (
+        SELECT min(f.currency) AS currency,
+            (-sum(f.amount_minor) FILTER (WHERE f.kind = 'recharge'))::bigint AS paid_minor,
+            (sum(f.amount_minor) FILTER (WHERE f.kind = 'recharge_refund'))::bigint AS refunded_minor
+        FROM (
+            SELECT f.kind, e.currency, e.amount_minor FROM ledger.flows f
+            CROSS JOIN LATERAL (
+                SELECT e.currency, e.amount_minor FROM ledger.entries e
+                WHERE e.flow_id = f.flow_id AND left(e.owner, 8) = 'channel/' LIMIT 1
+            ) e
+            WHERE f.pay_order_no = c.pay_order_no
+        ) f
+    ) b
     CROSS JOIN LATERAL (
         VALUES (false, o.paid_minor, b.paid_minor), (true, o.refunded_minor, b.refunded_minor)
     ) d (is_refund, expected_minor, found_minor)
     WHERE coalesce(d.expected_minor, 0) <> coalesce(d.found_minor, 0)
-    LIMIT $1";
+    LIMIT $3";
 
-/// The recharges of which something else is posted than was paid or refunded, and flows of recharges that are none. Reads all
-/// of both.
-pub(crate) async fn differing(client: &impl GenericClient) -> Result<Vec<Finding>, Error> {
+/// Of the recharges that were paid, or whose money moved, in the window: those of which something else is posted than was
+/// paid or refunded, and flows of recharges that are none.
+pub(crate) async fn differing(client: &impl GenericClient, span: Span) -> Result<Vec<Finding>, Error> {
     let statement = client.prepare_cached(DIFFERING).await?;
-    let rows = client.query(&statement, &[&MAX_FINDINGS]).await?;
+    let rows = client.query(&statement, &[&span.from, &span.to, &MAX_FINDINGS]).await?;
     rows.iter().map(finding).collect()
 }
 

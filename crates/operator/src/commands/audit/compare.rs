@@ -6,6 +6,7 @@ use events::{
     EventType,
     audit::{Bucket, Eventless, Report, Stage},
     digest::IdSetDigest,
+    trial_balance::Finding,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -76,6 +77,9 @@ pub(super) enum Look {
     Parked(Consumer),
 }
 
+/// How many recharges are named at most.
+const MAX_RECHARGES: usize = 1_000;
+
 /// The comparison of a window, piece by piece.
 #[derive(Debug)]
 pub(super) struct Comparison {
@@ -85,6 +89,8 @@ pub(super) struct Comparison {
     pub(super) looks: BTreeSet<(Look, OffsetDateTime, EventType)>,
     /// Callbacks that left no event.
     pub(super) eventless: Vec<Eventless>,
+    /// Recharges that the ledger does not hold as their pay orders stand.
+    pub(super) recharges: Vec<Finding>,
     /// Events that are not everywhere, and too young to be looked at.
     pub(super) settling: u64,
 }
@@ -106,6 +112,7 @@ impl Default for Comparison {
             gaps: Vec::new(),
             looks: BTreeSet::new(),
             eventless: Vec::new(),
+            recharges: Vec::new(),
             settling: 0,
         }
     }
@@ -160,6 +167,11 @@ impl Comparison {
     }
 
     fn sum(&mut self, reports: &Reports) {
+        let room = MAX_RECHARGES.saturating_sub(self.recharges.len());
+        // Paid in one piece and posted in the next, it is told twice.
+        let news = reports.ingress.recharges.iter().filter(|found| !self.recharges.contains(found));
+        let news: Vec<_> = news.take(room).cloned().collect();
+        self.recharges.extend(news);
         for row in &mut self.rows {
             let count = |report: &Report, wanted: &dyn Fn(&Bucket) -> bool| -> u64 {
                 let buckets = report.buckets.iter();

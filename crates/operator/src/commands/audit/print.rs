@@ -33,9 +33,7 @@ pub(super) fn print(audit: &Audit) -> anyhow::Result<()> {
     if audit.settling > 0 {
         output::line(format!("settling: {} of the youngest events are on their way", audit.settling))?;
     }
-    if let Some(ledger) = &audit.ledger {
-        print_ledger(ledger)?;
-    }
+    print_ledger(&audit.ledger)?;
     let verdict = if audit.open() == 0 { "complete" } else { "NOT complete" };
     output::line(format!("audit: {verdict} from {} to {}", rfc3339(audit.from)?, rfc3339(audit.to)?))
 }
