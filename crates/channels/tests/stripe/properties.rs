@@ -48,8 +48,10 @@ proptest! {
         let verdict = verify(&sent.headers(), sent.body.as_bytes());
         let at = notice.at;
         let expected = match notice.kind {
-            Kind::PaymentIntentPaymentFailed => None,
-            Kind::RefundFailed | Kind::RefundUpdated | Kind::ChargeRefundUpdated => None,
+            Kind::PaymentIntentPaymentFailed
+            | Kind::RefundFailed
+            | Kind::RefundUpdated
+            | Kind::ChargeRefundUpdated => None,
             Kind::CheckoutSessionCompleted if notice.payment_status != "paid" => None,
             Kind::CheckoutSessionAsyncPaymentFailed => Some(FactKind::Failed),
             Kind::ChargeRefunded => {
