@@ -215,6 +215,9 @@ async fn every_format_is_delivered_once_and_verifies_with_code_that_is_not_ours(
     for (shop, count) in shops.iter().zip([6, 16, 6, 6]) {
         endpoints.wait_for(&shop.merchant.id, count).await;
     }
+    // As if the merchant had never heard of the last one: another signs in its place, beside the first.
+    locked(&endpoints.keys).get_mut("asymmetric").and_then(Vec::pop).expect("the last key");
+    rotate("asymmetric", &["--replace-last"]).await;
     rotate("forms", &[]).await;
     rotate("encrypted", &["--encryption"]).await;
     endpoints.all_keys.store(true, Ordering::SeqCst);
@@ -281,6 +284,8 @@ async fn options_of_a_merchant_are_put_again_without_a_change_and_refused_where_
     }
     let overlap = pipeline.payrelay(&["merchant", "rotate-secret", "m1", "--overlap", "1h"]).await;
     assert_eq!((overlap.code, overlap.stderr.contains("one signature")), (Some(1), true), "{overlap:?}");
+    let last = pipeline.payrelay(&["merchant", "rotate-secret", "m1", "--replace-last"]).await;
+    assert_eq!((last.code, last.stderr.contains("replace_last")), (Some(1), true), "{last:?}");
     let unknown = pipeline.payrelay(&["merchant", "rotate-secret", "m2"]).await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
 }
