@@ -32,10 +32,6 @@ const STEPS: &str = "
     FROM orders JOIN ledger.flows f USING (pay_order_no) JOIN ledger.entries e ON e.flow_id = f.flow_id
     WHERE e.balance_minor IS NOT NULL
     UNION ALL
-    SELECT f.occurred_at, 'flow_posted', jsonb_build_object(
-        'pay_order_no', f.pay_order_no, 'trans_no', f.trans_no, 'kind', f.kind)
-    FROM orders JOIN ledger.flows f USING (pay_order_no)
-    UNION ALL
     SELECT c.first_seen_at, 'contradiction_recorded', jsonb_build_object(
         'pay_order_no', c.pay_order_no, 'reason', c.reason, 'channel_trade_no', c.channel_trade_no, 'count', c.count,
         'last_seen_at', c.last_seen_at)

@@ -164,7 +164,7 @@ async fn its_success_credits_the_account_once_whatever_is_repeated() {
     }
     let trace = ingress.admin_get(&format!("/admin/trace/recharge:{number}")).await;
     let steps = trace["steps"].as_array().unwrap().iter();
-    let posted: Vec<_> = steps.filter(|step| step["step"] == "flow_posted").collect();
+    let posted: Vec<_> = steps.filter(|step| step["step"] == "money_moved").collect();
     assert_eq!(posted.len(), 1, "{trace}");
     must_agree(&ingress).await;
 }
