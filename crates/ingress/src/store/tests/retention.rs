@@ -90,3 +90,33 @@ async fn api_keys_that_have_ended_are_forgotten() {
     assert_eq!(merchants::forget_ended_keys(&store.database, now() + MUCH_LATER).await.unwrap(), 1);
     assert_eq!(store.count("pay.merchants").await, 1);
 }
+
+const KEPT_CALLBACKS: &str = include_str!("../../../migrations/V8__kept_callbacks.sql");
+/// As it was before.
+const NARROWER: &str = "
+    ALTER TABLE pay.callbacks DROP CONSTRAINT callbacks_outcome_check,
+        ADD CONSTRAINT callbacks_outcome_check CHECK (outcome IN ('applied', 'duplicate', 'contradiction'))";
+/// One callback for each day that has a partition.
+const REFUSED: &str = "
+    INSERT INTO pay.callbacks (received_at, callback_id, account, dedupe_id, pay_order_no, outcome, traceparent, headers, body)
+    SELECT day, gen_random_uuid(), 'a', '', '', 'refused', '', '{}', '' FROM generate_series(now(), now() + $1::interval, '1 day') day";
+
+#[tokio::test]
+async fn callbacks_are_kept_in_partitions_of_before_and_after_the_migration() {
+    let store = Store::create().await;
+    let client = store.client().await;
+    client.batch_execute(NARROWER).await.unwrap();
+    let new = new_order("1");
+    store.insert(std::slice::from_ref(&new)).await;
+    assert_eq!(store.writer().submit(job(&new, paid())).await, Ok(Outcome::Applied));
+    let insert = |days: &str| REFUSED.replace("$1", &format!("'{days} days'"));
+    assert!(client.batch_execute(&insert("0")).await.is_err(), "not before");
+
+    client.batch_execute(KEPT_CALLBACKS).await.unwrap();
+    let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
+    maintainer.maintain(now() + Duration::days(1)).await.unwrap();
+    client.batch_execute(&insert("4")).await.unwrap();
+    assert_eq!(store.count("pay.callbacks WHERE outcome = 'refused'").await, 5);
+    let strange = insert("0").replace("refused", "strange");
+    assert!(client.batch_execute(&strange).await.is_err(), "the condition is still one");
+}
