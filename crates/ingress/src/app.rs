@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use service::Problem;
 use service::http::{Limits, shell};
 use storage::Database;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{self, Passwords};
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) signals: Arc<Signals>,
     pub(crate) keys: KeyCache,
     pub(crate) passwords: Passwords,
+    /// Held by the trial balance that is being made.
+    pub(crate) balancing: Arc<Mutex<()>>,
     /// From the end of payability to the close.
     pub(crate) close_grace: Duration,
     /// Long polls answer at once when this is cancelled.

@@ -122,6 +122,7 @@ impl Service {
             signals,
             keys: KeyCache::default(),
             passwords: Passwords::default(),
+            balancing: Arc::default(),
             close_grace: config.close_grace,
             draining: shutdown.soft.clone(),
         });

@@ -156,4 +156,10 @@ async fn an_audit_names_the_account_whose_balance_was_changed_by_hand() {
         if answer.code == Some(0) { Ok(()) } else { Err(format!("{answer:?}")) }
     })
     .await;
+
+    // What cannot be looked at is a finding, and takes nothing of the rest along.
+    client.batch_execute("ALTER TABLE ledger.accounts RENAME TO elsewhere").await.expect("a change");
+    let unchecked = world.pipeline.payrelay(&["audit"]).await;
+    assert!(unchecked.code == Some(1) && unchecked.stdout.contains("ledger: NOT checked"), "{unchecked:?}");
+    assert!(unchecked.stdout.contains("pay.success"), "{unchecked:?}");
 }

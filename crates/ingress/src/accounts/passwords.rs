@@ -47,7 +47,7 @@ pub(crate) struct Passwords {
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     place: OwnedSemaphorePermit,
-    _turn: MutexGuard<'a, ()>,
+    _user: MutexGuard<'a, ()>,
     _share: SemaphorePermit<'a>,
 }
 
@@ -78,7 +78,7 @@ impl Passwords {
         let turn = timeout_at(deadline, self.turns[index(user)].lock()).await.map_err(|_| busy())?;
         let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.ok().and_then(Result::ok).ok_or_else(busy)?;
-        Ok(Turn { place, _turn: turn, _share: share })
+        Ok(Turn { place, _user: turn, _share: share })
     }
 }
 

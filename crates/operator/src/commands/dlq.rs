@@ -102,8 +102,8 @@ fn parse_queue(text: &str) -> Result<ConsumerQueue, String> {
         (!consumer.is_empty()).then(|| ConsumerQueue::new(consumer, key))
     });
     named.ok_or_else(|| {
-        let names: Vec<_> = queues().into_iter().map(|queue| queue.queue).collect();
-        format!("expected one of {}, or another consumer's queue of such a name", names.join(", "))
+        let own: Vec<_> = queues().into_iter().map(|queue| queue.queue).collect();
+        format!("expected one of {}, or another consumer's queue of such a name", own.join(", "))
     })
 }
 

@@ -33,7 +33,10 @@ pub(super) fn print(audit: &Audit) -> anyhow::Result<()> {
     if audit.settling > 0 {
         output::line(format!("settling: {} of the youngest events are on their way", audit.settling))?;
     }
-    print_ledger(&audit.ledger)?;
+    match &audit.ledger_unchecked {
+        Some(why) if audit.ledger.findings.is_empty() => output::line(format!("ledger: NOT checked, {why}"))?,
+        _ => print_ledger(&audit.ledger)?,
+    }
     let verdict = if audit.open() == 0 { "complete" } else { "NOT complete" };
     output::line(format!("audit: {verdict} from {} to {}", rfc3339(audit.from)?, rfc3339(audit.to)?))
 }

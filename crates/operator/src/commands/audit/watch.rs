@@ -159,7 +159,7 @@ impl Watcher<'_> {
 
 impl Totals {
     fn of(audit: &Audit) -> Self {
-        let ledger = u64::try_from(audit.ledger.findings.len()).unwrap_or(u64::MAX);
+        let ledger = u64::try_from(audit.ledger_findings()).unwrap_or(u64::MAX);
         let mut totals = Self { settling: audit.settling, ledger, ..Self::default() };
         for row in &audit.rows {
             totals.committed += row.committed;
