@@ -36,21 +36,21 @@ async fn is_told_of_each_payment_once(mut command: std::process::Command, port: 
     command.env("WEBHOOK_SECRET", merchant.key.expose().as_str());
     let endpoint = Process::spawn(&mut command, &folder.path().join("merchant.log"));
     let second = shop.pay("A-2", AMOUNT_MINOR).await;
+    let applied = async |line: String| {
+        let line = format!("applied {line}");
+        until(&line, async || {
+            let log = endpoint.log();
+            if log.lines().any(|said| said == line) { Ok(()) } else { Err(log) }
+        })
+        .await;
+    };
+    applied(format!("{first} 2 TRADE_SUCCESS")).await;
+    applied(format!("{second} 2 TRADE_SUCCESS")).await;
+    // Not before: by its own queue it may overtake what the notifier does not know of yet, which is older then and not applied.
     let mut refund = shop.notice(Kind::RefundSucceeded, &second, AMOUNT_MINOR);
     refund.refunded_minor = Some(500);
     shop.tell_until_taken(&refund).await;
-
-    let expected = [
-        format!("applied {first} 2 TRADE_SUCCESS"),
-        format!("applied {second} 2 TRADE_SUCCESS"),
-        format!("applied {second} 3 PARTIALLY_REFUNDED"),
-    ];
-    until("three webhooks", async || {
-        let log = endpoint.log();
-        let all = expected.iter().all(|line| log.lines().any(|said| said == line));
-        if all { Ok(()) } else { Err(log) }
-    })
-    .await;
+    applied(format!("{second} 3 PARTIALLY_REFUNDED")).await;
     let log = endpoint.log();
     assert_eq!(log.lines().filter(|line| line.starts_with("applied")).count(), 3, "{log}");
     assert!(!log.contains("refused"), "{log}");
