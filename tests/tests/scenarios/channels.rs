@@ -181,7 +181,7 @@ async fn keys_rotate_without_a_restart_and_a_wrong_file_changes_nothing() {
     reloaded.write(&[&standard_table(&[new]), wrong]);
     reloaded.until_refused(true).await;
     let log = reloaded.ingress.log();
-    for named in ["pigeon", "missing.key", "all accounts stay as they were"] {
+    for named in ["pigeon", "secret_file", "all accounts stay as they were"] {
         assert!(log.contains(named), "{named} in {log}");
     }
     assert!(!log.contains(&*new.expose()), "a secret is told");

@@ -1,36 +1,16 @@
 //! Recharges where two writers meet, which no request can make sure of.
 
+use events::ContradictionReason;
 use events::audit::Span;
-use events::{ContradictionReason, UserId};
 use futures_util::future::join_all;
-use ledger::{Account, Owner};
 
+use super::credits::recharge_of;
 use super::*;
-use crate::store::recharges::{self, Recharge};
+use crate::store::recharges;
 
 /// A recharge of a user of its own, with an account.
 async fn recharge(store: &Store, recharge_no: &str) -> StoredPayOrder {
-    let mut pay_order = new_order("1");
-    pay_order.order.purpose = Purpose::Recharge;
-    pay_order.order.order_no = OrderNo::of_recharge(&pay_order.order.pay_order_no);
-    let new = Recharge {
-        number: recharge_no.parse().unwrap(),
-        user_id: UserId::parse(recharge_no).unwrap(),
-        pay_order,
-    };
-    let owner =
-        Owner::User { merchant_id: new.pay_order.order.merchant_id.clone(), user_id: new.user_id.clone() };
-    let account = &Account { owner, currency: new.pay_order.order.amount.currency };
-    let inserted = &new;
-    let made = store.database.transaction(|tx| {
-        Box::pin(async move {
-            ledger::open_account(&tx, account).await?;
-            new_pay_orders::insert(&tx, std::slice::from_ref(&inserted.pay_order)).await?;
-            recharges::insert(&tx, inserted).await
-        })
-    });
-    assert!(made.await.unwrap());
-    new.pay_order
+    recharge_of(store, recharge_no, recharge_no).await
 }
 
 fn today() -> Span {
