@@ -89,7 +89,7 @@ async fn a_wrong_channels_file_is_refused_with_all_that_is_wrong_in_it() {
     let answer = run_program("ingress", &[], &environment).await;
     assert_refused(
         &answer,
-        &["carrier-pigeon", "[second]", "[third]", "no-such-file", "colour", "[balance]"],
+        &["carrier-pigeon", "[second]", "[third]", "[fourth] secret_file", "colour", "[balance]"],
     );
 }
 
