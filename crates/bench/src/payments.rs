@@ -28,7 +28,7 @@ pub(crate) fn index_of(order_no: &str) -> Option<usize> {
 
 /// As long and as orderly as a generated one: `P`, a common beginning, ten digits.
 pub(crate) fn pay_order_no(index: usize) -> String {
-    format!("P019A0000000070008000AA{index:010}")
+    format!("P019A000000000008000AA{index:010}")
 }
 
 /// The merchant of a payment.
@@ -73,7 +73,7 @@ pub(crate) mod sql {
     use super::MERCHANTS;
 
     pub(crate) const ORDER_NO: &str = "'B' || lpad(i::text, 10, '0')";
-    pub(crate) const PAY_ORDER_NO: &str = "'P019A0000000070008000AA' || lpad(i::text, 10, '0')";
+    pub(crate) const PAY_ORDER_NO: &str = "'P019A000000000008000AA' || lpad(i::text, 10, '0')";
     pub(crate) const AMOUNT_MINOR: &str = "1000 + i % 100000";
 
     pub(crate) fn merchant_id() -> String {
