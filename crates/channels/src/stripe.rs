@@ -31,6 +31,7 @@ pub use secret::{BadSecret, Secret};
 pub use simulate::{Notice, Sent, sign, simulate};
 
 use crate::config::Fields;
+use crate::values::unix_seconds;
 use crate::{Answer, Callback, Outcome, Refusal, Request};
 
 /// The code of [`Callback::Unbooked`] for a refund that has failed or was cancelled.
@@ -124,9 +125,6 @@ impl<'a> Signatures<'a> {
             pairs.iter().filter(move |(name, _)| *name == sought).map(|(_, value)| *value).collect::<Vec<_>>()
         };
         let [timestamp_text] = of("t").try_into().ok()?;
-        // Digits only: `i64::from_str` would also take a sign.
-        let digits = timestamp_text.bytes().all(|byte| byte.is_ascii_digit());
-        let timestamp = timestamp_text.parse().ok().filter(|_| digits)?;
-        Some(Self { timestamp, timestamp_text, v1: of("v1") })
+        Some(Self { timestamp: unix_seconds(timestamp_text)?, timestamp_text, v1: of("v1") })
     }
 }

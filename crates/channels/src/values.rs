@@ -27,6 +27,11 @@ pub(crate) fn not_negative(field: &str, amount: i64) -> Result<i64, Refusal> {
     Ok(amount)
 }
 
+/// Seconds since 1970, written as digits alone: `i64::from_str` would also take a sign.
+pub(crate) fn unix_seconds(text: &str) -> Option<i64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
 /// The pay order meant, by whatever name the channel has for its number.
 pub(crate) fn pay_order_no(field: &str, text: String) -> Result<PayOrderNo, Refusal> {
     PayOrderNo::parse(text).map_err(|error| unreadable(&format!("{field}: {error}")))

@@ -27,7 +27,7 @@ use self::keys::{Certificate, PlatformKey};
 use self::notice::Sealed;
 use crate::config::Fields;
 use crate::rsa::RsaPublicKey;
-use crate::values::shorten;
+use crate::values::{shorten, unix_seconds};
 use crate::{Answer, Callback, Outcome, Refusal, Request};
 
 /// From this distance on between our clock and the channel's a callback is refused, in seconds.
@@ -100,7 +100,8 @@ impl WechatPay {
         if signature_type != SIGNATURE_TYPE {
             return Err(Refusal::UnsupportedSignature { kind: shorten(signature_type) });
         }
-        let timestamp = timestamp(timestamp_text)?;
+        let timestamp =
+            unix_seconds(timestamp_text).ok_or(Refusal::MalformedHeader { name: TIMESTAMP_HEADER })?;
         // A line break would let a part of the nonce be taken for the body.
         if !(1..=MAX_NONCE_BYTES).contains(&nonce.len()) || !nonce.bytes().all(|byte| byte.is_ascii_graphic())
         {
@@ -149,13 +150,4 @@ fn json_answer(status: u16, code: &str, message: &str) -> Answer {
 /// What a signature covers.
 fn signed_content(timestamp: &str, nonce: &str, body: &[u8]) -> Vec<u8> {
     [timestamp.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body, b"\n"].concat()
-}
-
-/// Digits only: `i64::from_str` would also take a sign.
-fn timestamp(text: &str) -> Result<i64, Refusal> {
-    let malformed = Refusal::MalformedHeader { name: TIMESTAMP_HEADER };
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(malformed);
-    }
-    text.parse().map_err(|_| malformed)
 }

@@ -29,7 +29,7 @@ pub use consumer::{Consumer, ConsumerStatus, Delivery, Handler, HandlerError, Pa
 pub use dead_letters::{DeadLetter, DeadLetters, LOOK, ReplayError};
 pub use definitions::definitions;
 pub use finding::{Finding, Severity};
-pub use message::{Message, header};
+pub use message::{Event, Message, header};
 pub use publisher::{Outcome, PublishError, Publisher};
 pub use retry_delays::{InvalidRetryDelays, RetryDelays};
 pub use topology::{

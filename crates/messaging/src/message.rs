@@ -6,8 +6,9 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use crate::PublishError;
+use crate::{EXCHANGE, PublishError};
 
 /// Names of the headers that payrelay writes itself.
 pub mod header {
@@ -23,8 +24,18 @@ pub mod header {
     pub const CONSUMER: &str = "x-payrelay-consumer";
     /// The key it was first published with: a retry queue brings it home under the queue's name.
     pub const ROUTING_KEY: &str = "x-payrelay-routing-key";
+    /// The version of `CloudEvents`.
+    pub const SPECVERSION: &str = "cloudEvents_specversion";
+    /// The `CloudEvents` attribute with the event's id.
+    pub const ID: &str = "cloudEvents_id";
     /// The `CloudEvents` attribute that names the publisher.
     pub const SOURCE: &str = "cloudEvents_source";
+    /// The `CloudEvents` attribute with the event's type.
+    pub const TYPE: &str = "cloudEvents_type";
+    /// The `CloudEvents` attribute that says when it occurred, RFC 3339.
+    pub const TIME: &str = "cloudEvents_time";
+    /// The `CloudEvents` attribute that says of what, as the number of a pay order.
+    pub const SUBJECT: &str = "cloudEvents_subject";
     /// W3C trace context, see <https://www.w3.org/TR/trace-context/>.
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context, vendor part.
@@ -67,12 +78,61 @@ impl std::fmt::Debug for Message {
     }
 }
 
+/// An event to be told on [`crate::EXCHANGE`]: the attributes of `CloudEvents` 1.0, and its body.
+pub struct Event<'a> {
+    /// Stays the same when the event is published again.
+    pub id: String,
+    /// Who publishes it, as `/payrelay/ingress`.
+    pub source: &'a str,
+    /// As `pay.success`: also the routing key.
+    pub event_type: &'a str,
+    /// What it is about.
+    pub subject: &'a str,
+    /// When it occurred.
+    pub occurred_at: OffsetDateTime,
+    /// W3C trace context.
+    pub traceparent: Option<&'a str>,
+    /// W3C trace context, vendor part.
+    pub tracestate: Option<&'a str>,
+    /// Of the body.
+    pub content_type: &'a str,
+    /// The event itself.
+    pub body: Bytes,
+}
+
 /// A message whose texts were found to fit the protocol: encoding it cannot fail any more.
 pub(crate) struct Encoded {
     pub(crate) exchange: ShortString,
     pub(crate) routing_key: ShortString,
     pub(crate) properties: BasicProperties,
     pub(crate) body: Bytes,
+}
+
+impl From<Event<'_>> for Message {
+    /// The attributes as headers, mirrored into the properties.
+    fn from(event: Event<'_>) -> Self {
+        let attributes = [
+            (header::SPECVERSION, "1.0".to_owned()),
+            (header::ID, event.id.clone()),
+            (header::SOURCE, event.source.to_owned()),
+            (header::TYPE, event.event_type.to_owned()),
+            (header::TIME, event.occurred_at.format(&Rfc3339).unwrap_or_default()),
+            (header::SUBJECT, event.subject.to_owned()),
+        ];
+        let trace = [(header::TRACEPARENT, event.traceparent), (header::TRACESTATE, event.tracestate)];
+        let trace = trace.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned())));
+        let headers = attributes.into_iter().chain(trace);
+        Self {
+            exchange: EXCHANGE.to_owned(),
+            routing_key: event.event_type.to_owned(),
+            message_id: event.id,
+            kind: event.event_type.to_owned(),
+            content_type: event.content_type.to_owned(),
+            timestamp: Some(event.occurred_at),
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
+            body: event.body,
+        }
+    }
 }
 
 impl Message {

@@ -1,12 +1,9 @@
 //! Publishing events to `pay.direct`.
 
-use std::collections::BTreeMap;
-
 use events::PayEvent;
 use events::codec::{self, DecodeError};
-use messaging::{EXCHANGE, Message, Outcome, RetryDelays, Topology, header};
+use messaging::{Event, Message, Outcome, RetryDelays, Topology};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
 use crate::name::{ConfigError, broker};
@@ -116,28 +113,17 @@ impl Publisher {
         let body = codec::encode_protobuf(event);
         codec::decode(Some(codec::PROTOBUF), kind, &body, None).map_err(|error| invalid(&error))?;
         event.check_clock(now).map_err(|error| invalid(&error.into()))?;
-        let event_id = event.event_id.to_string();
-        let headers = [
-            ("cloudEvents_specversion", "1.0".to_owned()),
-            ("cloudEvents_id", event_id.clone()),
-            (header::SOURCE, self.source.clone()),
-            ("cloudEvents_type", kind.to_owned()),
-            ("cloudEvents_time", event.occurred_at.format(&Rfc3339).unwrap_or_default()),
-            ("cloudEvents_subject", event.order.pay_order_no.to_string()),
-        ];
-        let traceparent = self.traceparent.clone().map(|text| (header::TRACEPARENT, text));
-        let headers: BTreeMap<_, _> =
-            headers.into_iter().chain(traceparent).map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Message {
-            exchange: EXCHANGE.to_owned(),
-            routing_key: kind.to_owned(),
-            message_id: event_id,
-            kind: kind.to_owned(),
-            content_type: codec::PROTOBUF.to_owned(),
-            timestamp: Some(event.occurred_at),
-            headers,
+        Ok(Message::from(Event {
+            id: event.event_id.to_string(),
+            source: &self.source,
+            event_type: kind,
+            subject: event.order.pay_order_no.as_str(),
+            occurred_at: event.occurred_at,
+            traceparent: self.traceparent.as_deref(),
+            tracestate: None,
+            content_type: codec::PROTOBUF,
             body: body.into(),
-        })
+        }))
     }
 }
 

@@ -9,6 +9,7 @@ use events::{Currency, Money, PayOrderNo};
 use reqwest::StatusCode;
 use scenarios::{CHANNEL, Options, Pipeline, Sandbox, Servers, Service, Shop, signal, until};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use time::OffsetDateTime;
 use webhooks::Secret;
 
@@ -69,22 +70,38 @@ fn standard_table(secrets: &[&Secret]) -> String {
     format!("[{CHANNEL}]\nkind = \"standard\"\nsecrets = {secrets:?}\n")
 }
 
-/// The ingress of a pipeline and its channels file.
-struct Reloaded<'a> {
-    folder: &'a Path,
-    ingress: &'a Service,
-    shop: &'a Shop,
+/// A merchant at a pipeline whose channels file is at hand.
+struct World {
+    folder: TempDir,
+    pipeline: Pipeline,
+    shop: Shop,
+    _sandbox: Sandbox,
 }
 
-impl Reloaded<'_> {
+impl World {
+    async fn start() -> Self {
+        let sandbox = Sandbox::start().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let direct = |_: &str, _: usize| Vec::new();
+        let pipeline = Pipeline::start_in(folder.path(), Servers::shared(), Options::default(), direct).await;
+        let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
+        sandbox.register(&merchant);
+        let shop = pipeline.shop(&merchant);
+        Self { folder, pipeline, shop, _sandbox: sandbox }
+    }
+
+    fn ingress(&self) -> &Service {
+        &self.pipeline.ingress[0]
+    }
+
     /// Writes another channels file and sends SIGHUP.
     fn write(&self, tables: &[&str]) {
-        fs::write(self.folder.join("channels.toml"), tables.concat()).expect("a channels file");
-        signal(self.ingress.process().pid(), "HUP");
+        fs::write(self.folder.path().join("channels.toml"), tables.concat()).expect("a channels file");
+        signal(self.ingress().process().pid(), "HUP");
     }
 
     async fn metrics(&self) -> String {
-        let answer = self.shop.http.get(format!("{}/metrics", self.ingress.admin_url)).send().await;
+        let answer = self.shop.http.get(format!("{}/metrics", self.ingress().admin_url)).send().await;
         answer.expect("an answer").text().await.expect("text")
     }
 
@@ -154,62 +171,51 @@ fn failure(status: u16, message: &str) -> (u16, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_rotate_without_a_restart_and_a_wrong_file_changes_nothing() {
-    let sandbox = Sandbox::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let direct = |_: &str, _: usize| Vec::new();
-    let pipeline = Pipeline::start_in(folder.path(), Servers::shared(), Options::default(), direct).await;
-    let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
-    let shop = pipeline.shop(&merchant);
-    let reloaded = Reloaded { folder: folder.path(), ingress: &pipeline.ingress[0], shop: &shop };
-    let pid = reloaded.ingress.process().pid();
-    let (old, new) = (&pipeline.channel_secret, &Secret::generate([8; 32]));
+    let world = World::start().await;
+    let pid = world.ingress().process().pid();
+    let (old, new) = (&world.pipeline.channel_secret, &Secret::generate([8; 32]));
 
-    assert_eq!(reloaded.pay("old-1", old).await, StatusCode::NO_CONTENT);
-    assert_eq!(reloaded.pay("new-1", new).await, StatusCode::UNAUTHORIZED);
-    reloaded.until_refused(false).await;
+    assert_eq!(world.pay("old-1", old).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.pay("new-1", new).await, StatusCode::UNAUTHORIZED);
+    world.until_refused(false).await;
 
-    reloaded.write(&[&standard_table(&[old, new])]);
+    world.write(&[&standard_table(&[old, new])]);
     until("reload", async || {
-        let log = reloaded.ingress.log();
+        let log = world.ingress().log();
         if log.contains("the channels file was read again") { Ok(()) } else { Err(log) }
     })
     .await;
-    assert_eq!(reloaded.pay("new-2", new).await, StatusCode::NO_CONTENT);
-    assert_eq!(reloaded.pay("old-2", old).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.pay("new-2", new).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.pay("old-2", old).await, StatusCode::NO_CONTENT);
 
     let wrong = "[one]\nkind = \"pigeon\"\n[two]\nkind = \"standard\"\nsecret_file = \"missing.key\"\n";
-    reloaded.write(&[&standard_table(&[new]), wrong]);
-    reloaded.until_refused(true).await;
-    let log = reloaded.ingress.log();
+    world.write(&[&standard_table(&[new]), wrong]);
+    world.until_refused(true).await;
+    let log = world.ingress().log();
     for named in ["pigeon", "secret_file", "all accounts stay as they were"] {
         assert!(log.contains(named), "{named} in {log}");
     }
     assert!(!log.contains(&*new.expose()), "a secret is told");
-    assert_eq!(reloaded.pay("new-3", new).await, StatusCode::NO_CONTENT);
-    assert_eq!(reloaded.pay("old-3", old).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.pay("new-3", new).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.pay("old-3", old).await, StatusCode::NO_CONTENT);
 
-    reloaded.write(&[&standard_table(&[new])]);
-    reloaded.until_refused(false).await;
-    assert_eq!(reloaded.pay("new-4", new).await, StatusCode::NO_CONTENT);
-    assert_eq!(reloaded.pay("old-4", old).await, StatusCode::UNAUTHORIZED);
+    world.write(&[&standard_table(&[new])]);
+    world.until_refused(false).await;
+    assert_eq!(world.pay("new-4", new).await, StatusCode::NO_CONTENT);
+    assert_eq!(world.pay("old-4", old).await, StatusCode::UNAUTHORIZED);
 
-    assert_eq!(reloaded.ingress.process().pid(), pid);
-    assert!(reloaded.ingress.log().matches("\"starting\"").count() == 1, "it was not restarted");
+    assert_eq!(world.ingress().process().pid(), pid);
+    assert!(world.ingress().log().matches("\"starting\"").count() == 1, "it was not restarted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_is_gone_takes_no_callbacks_and_its_pay_orders_stay_readable() {
-    let sandbox = Sandbox::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let direct = |_: &str, _: usize| Vec::new();
-    let pipeline = Pipeline::start_in(folder.path(), Servers::shared(), Options::default(), direct).await;
-    let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
-    let shop = pipeline.shop(&merchant);
-    let reloaded = Reloaded { folder: folder.path(), ingress: &pipeline.ingress[0], shop: &shop };
+    let world = World::start().await;
+    let shop = &world.shop;
     let number = shop.create_pay_order("10001", AMOUNT_MINOR).await;
     let notice = shop.notice(Kind::PaymentSucceeded, &number, AMOUNT_MINOR);
 
-    reloaded.write(&[&wechat_table(folder.path(), BY_CERTIFICATE)]);
+    world.write(&[&wechat_table(world.folder.path(), BY_CERTIFICATE)]);
     until("account that is gone", async || match shop.tell(&notice).await {
         404 => Ok(()),
         status => Err(status.to_string()),
@@ -218,11 +224,12 @@ async fn an_account_that_is_gone_takes_no_callbacks_and_its_pay_orders_stay_read
     // The callbacks until then were taken, or not; the pay order is there all the same.
     assert_eq!(shop.pay_order(&number).await["pay_order_no"], number.as_str());
     let new = json!({"order_no": "10002", "amount_minor": 1, "currency": "CNY", "channel": CHANNEL});
-    let request = shop.http.post(shop.ingress("/v1/pay-orders")).bearer_auth(&merchant.api_key).json(&new);
+    let request =
+        shop.http.post(shop.ingress("/v1/pay-orders")).bearer_auth(&shop.merchant.api_key).json(&new);
     assert_eq!(request.send().await.expect("an answer").status(), StatusCode::UNPROCESSABLE_ENTITY);
 
-    reloaded.write(&[&standard_table(&[&pipeline.channel_secret])]);
-    shop_takes(&shop, &notice).await;
+    world.write(&[&standard_table(&[&world.pipeline.channel_secret])]);
+    shop_takes(shop, &notice).await;
     assert_eq!(shop.pay_order(&number).await["status"], "TRADE_SUCCESS");
 }
 
@@ -237,18 +244,12 @@ async fn shop_takes(shop: &Shop, notice: &channels::standard::Notice) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wechatpay_is_answered_as_it_demands_and_each_of_its_refunds_counts_once() {
-    let sandbox = Sandbox::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let direct = |_: &str, _: usize| Vec::new();
-    let pipeline = Pipeline::start_in(folder.path(), Servers::shared(), Options::default(), direct).await;
-    let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
-    sandbox.register(&merchant);
-    let shop = pipeline.shop(&merchant);
-    let reloaded = Reloaded { folder: folder.path(), ingress: &pipeline.ingress[0], shop: &shop };
+    let world = World::start().await;
+    let shop = &world.shop;
     // From the certificate to the public key, as WeChat Pay asks its merchants to do.
-    reloaded.write(&[&wechat_table(folder.path(), &[BY_CERTIFICATE, BY_PUBLIC_KEY].join("\n"))]);
+    world.write(&[&wechat_table(world.folder.path(), &[BY_CERTIFICATE, BY_PUBLIC_KEY].join("\n"))]);
     until("account of WeChat Pay", async || {
-        let seen = post(&shop, &simulate(&paid("P1"), "EV-0", &signer(CERTIFICATE))).await;
+        let seen = post(shop, &simulate(&paid("P1"), "EV-0", &signer(CERTIFICATE))).await;
         if seen == failure(404, "unknown_pay_order") { Ok(()) } else { Err(format!("{seen:?}")) }
     })
     .await;
@@ -259,24 +260,24 @@ async fn wechatpay_is_answered_as_it_demands_and_each_of_its_refunds_counts_once
     let mut other = paid(&number);
     other.total.amount_minor = 1;
     let wrong = simulate(&other, "EV-1", &signer(CERTIFICATE));
-    assert_eq!(post(&shop, &wrong).await, failure(500, "amount_mismatch"));
+    assert_eq!(post(shop, &wrong).await, failure(500, "amount_mismatch"));
     let mut forged = simulate(&paid(&number), "EV-2", &signer(CERTIFICATE));
     forged.body.push(' ');
-    assert_eq!(post(&shop, &forged).await, failure(401, "bad_signature"));
+    assert_eq!(post(shop, &forged).await, failure(401, "bad_signature"));
     let mut probe = simulate(&paid(&number), "EV-2", &signer(CERTIFICATE));
     probe.signature = format!("WECHATPAY/SIGNTEST/{}", probe.signature);
-    assert_eq!(post(&shop, &probe).await, failure(401, "probe"));
+    assert_eq!(post(shop, &probe).await, failure(401, "probe"));
 
     let callback = simulate(&paid(&number), "EV-2", &signer(PUBLIC_KEY));
     for _ in 0..2 {
-        assert_eq!(post(&shop, &callback).await, success());
+        assert_eq!(post(shop, &callback).await, success());
     }
     for (refund_id, amount_minor) in [("R1", 500), ("R2", 499), ("R1", 500), ("R3", 1_000)] {
         let refund =
             notice(&number, wechatpay::Kind::Refund { refund_id: refund_id.to_owned(), amount_minor });
         // The same refund under another identity of the notice, too.
         for id in [format!("EV-{refund_id}"), format!("EV-{refund_id}-again")] {
-            assert_eq!(post(&shop, &simulate(&refund, &id, &signer(PUBLIC_KEY))).await, success());
+            assert_eq!(post(shop, &simulate(&refund, &id, &signer(PUBLIC_KEY))).await, success());
         }
     }
     let found = shop.pay_order(&number).await;
@@ -290,12 +291,12 @@ async fn wechatpay_is_answered_as_it_demands_and_each_of_its_refunds_counts_once
     })
     .await;
     // A probe is counted, and alarms nobody.
-    let metrics = reloaded.metrics().await;
+    let metrics = world.metrics().await;
     let counted = |outcome: &str| {
         let mut lines = metrics.lines().filter(|line| line.starts_with("payrelay_callbacks_total"));
         lines.any(|line| line.contains(WECHAT) && line.contains(&format!("outcome=\"{outcome}\"")))
     };
     assert!(counted("probe") && counted("bad_signature") && counted("amount_mismatch"), "{metrics}");
-    let log = reloaded.ingress.log();
+    let log = world.ingress().log();
     assert!(!log.contains("probe") && log.contains("bad signature"), "{log}");
 }

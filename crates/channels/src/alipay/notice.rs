@@ -1,13 +1,13 @@
 //! What an authentic form says.
 
-use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo};
+use events::{ChannelAccount, Currency, Fact, FactKind, Money};
 use time::format_description::BorrowedFormatItem;
 use time::macros::{format_description, offset};
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::Alipay;
 use super::form::Form;
-use crate::values::{dedupe_id, shorten, trade_no, unreadable, utc};
+use crate::values::{dedupe_id, pay_order_no, shorten, trade_no, unreadable, utc};
 use crate::{Callback, ChannelFact, Refusal};
 
 /// The clock of the channel.
@@ -54,8 +54,7 @@ pub(super) fn parse(config: &Alipay, account: &ChannelAccount, form: &Form) -> R
         channel_trade_no: Some(trade_no("trade_no", required(form, "trade_no")?.to_owned())?),
         accepted: false,
     };
-    let pay_order_no = PayOrderNo::parse(required(form, "out_trade_no")?)
-        .map_err(|error| unreadable(&format!("out_trade_no: {error}")))?;
+    let pay_order_no = pay_order_no("out_trade_no", required(form, "out_trade_no")?.to_owned())?;
     Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no, fact }))
 }
 

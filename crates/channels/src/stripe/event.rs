@@ -90,15 +90,20 @@ pub(super) fn parse(metadata_key: &str, account: &ChannelAccount, body: &[u8]) -
     let Head { id, kind } = read(body)?;
     let dedupe_id = dedupe_id("id", id)?;
     let known = kind.as_deref().and_then(|kind| Kind::ALL.into_iter().find(|known| known.as_str() == kind));
+    let of_pay_order = |state| of_pay_order(state, metadata_key, body);
     let said = match known {
         None => Said::Nothing(format!("type {:?} is of no concern", kind.unwrap_or_default())),
+        Some(Kind::PaymentIntentSucceeded) => of_pay_order(intent_succeeded)?,
         Some(Kind::PaymentIntentPaymentFailed) => {
             Said::Nothing("an attempt failed, the buyer may make another".to_owned())
         }
+        Some(Kind::CheckoutSessionCompleted) => of_pay_order(session_completed)?,
+        Some(Kind::CheckoutSessionAsyncPaymentSucceeded) => of_pay_order(session_paid)?,
+        Some(Kind::CheckoutSessionAsyncPaymentFailed) => of_pay_order(session_failed)?,
+        Some(Kind::ChargeRefunded) => of_pay_order(charge_refunded)?,
         Some(kind @ (Kind::RefundFailed | Kind::RefundUpdated | Kind::ChargeRefundUpdated)) => {
             refund(kind, metadata_key, body)?
         }
-        Some(kind) => payment(kind, metadata_key, body)?,
     };
     Ok(match said {
         Said::Fact(pay_order_no, kind, payment_intent, amount) => {
@@ -118,34 +123,40 @@ pub(super) fn parse(metadata_key: &str, account: &ChannelAccount, body: &[u8]) -
     })
 }
 
+/// What an event of a pay order states, by its number, its time and its body.
+type State = fn(PayOrderNo, OffsetDateTime, &[u8]) -> Result<Said, Refusal>;
+
 /// Of a payment or its refund: only what names a pay order concerns us.
-fn payment(kind: Kind, metadata_key: &str, body: &[u8]) -> Result<Said, Refusal> {
+fn of_pay_order(state: State, metadata_key: &str, body: &[u8]) -> Result<Said, Refusal> {
     let Event { created, data } = read::<Event<Reference>>(body)?;
-    let Some(number) = data.object.pay_order_no(metadata_key)? else {
-        return Ok(Said::Nothing(format!(
+    match data.object.pay_order_no(metadata_key)? {
+        Some(number) => state(number, event_time(created)?, body),
+        None => Ok(Said::Nothing(format!(
             "names no pay order: neither metadata.{metadata_key} nor, as payrelay writes it, client_reference_id"
-        )));
-    };
-    let at = event_time(created)?;
-    let succeeded = FactKind::Succeeded { paid_at: at };
-    match kind {
-        Kind::PaymentIntentSucceeded => {
-            let PaymentIntent { id, amount_received, currency } = object(body)?;
-            Ok(Said::Fact(number, succeeded, id, money("amount_received", amount_received, &currency)?))
-        }
-        Kind::CheckoutSessionCompleted if object::<Completed>(body)?.payment_status != "paid" => {
-            Ok(Said::Nothing("not paid yet, an event of the asynchronous payment follows".to_owned()))
-        }
-        Kind::CheckoutSessionCompleted | Kind::CheckoutSessionAsyncPaymentSucceeded => {
-            session(number, succeeded, body)
-        }
-        Kind::CheckoutSessionAsyncPaymentFailed => session(number, FactKind::Failed, body),
-        Kind::ChargeRefunded => charge_refunded(number, at, body),
-        Kind::PaymentIntentPaymentFailed
-        | Kind::RefundFailed
-        | Kind::RefundUpdated
-        | Kind::ChargeRefundUpdated => Ok(Said::Nothing("no payment".to_owned())),
+        ))),
     }
+}
+
+fn intent_succeeded(number: PayOrderNo, at: OffsetDateTime, body: &[u8]) -> Result<Said, Refusal> {
+    let PaymentIntent { id, amount_received, currency } = object(body)?;
+    let received = money("amount_received", amount_received, &currency)?;
+    Ok(Said::Fact(number, FactKind::Succeeded { paid_at: at }, id, received))
+}
+
+fn session_completed(number: PayOrderNo, at: OffsetDateTime, body: &[u8]) -> Result<Said, Refusal> {
+    if object::<Completed>(body)?.payment_status == "paid" {
+        session_paid(number, at, body)
+    } else {
+        Ok(Said::Nothing("not paid yet, an event of the asynchronous payment follows".to_owned()))
+    }
+}
+
+fn session_paid(number: PayOrderNo, at: OffsetDateTime, body: &[u8]) -> Result<Said, Refusal> {
+    session(number, FactKind::Succeeded { paid_at: at }, body)
+}
+
+fn session_failed(number: PayOrderNo, _: OffsetDateTime, body: &[u8]) -> Result<Said, Refusal> {
+    session(number, FactKind::Failed, body)
 }
 
 /// A subscription is paid by its invoices, without a payment intent of the session. If one is paid under the number of a pay order, repeating

@@ -41,7 +41,7 @@ impl FromStr for Certificate {
         let certificate = X509::from_pem(text).map_err(|_| BadCertificate::NotPem)?.tbs_certificate;
         let spki = certificate.subject_public_key_info.to_der().map_err(|_| BadCertificate::NotPem)?;
         let key = RsaPublicKey::from_spki_der(&spki).map_err(BadCertificate::Key)?;
-        Ok(Self { serial: hex(certificate.serial_number.as_bytes()), key })
+        Ok(Self { serial: hex::encode_upper(certificate.serial_number.as_bytes()), key })
     }
 }
 
@@ -78,16 +78,6 @@ impl From<Certificate> for PlatformKey {
 /// Serial numbers are numbers: tools write them in either case, with or without leading zeros.
 fn canonical(name: &str) -> String {
     name.trim_start_matches('0').to_ascii_uppercase()
-}
-
-/// Upper-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // A text takes whatever is written to it.
-        let _ = write!(text, "{byte:02X}");
-        text
-    })
 }
 
 /// An `APIv3` key: 32 characters, taken as bytes.

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::offset;
 use time::{OffsetDateTime, UtcOffset};
 
-use super::keys::{ApiV3Key, hex};
+use super::keys::ApiV3Key;
 use super::{
     NONCE_HEADER, SERIAL_HEADER, SIGNATURE_HEADER, SIGNATURE_TYPE, SIGNATURE_TYPE_HEADER, TIMESTAMP_HEADER,
     signed_content,
@@ -180,7 +180,7 @@ fn refund(notice: &Notice, (refund_id, amount_minor): (&str, i64), signer: &Sign
 
 /// 64 characters that others parts do not give: a key must not encrypt two notices with one nonce.
 fn distinct(parts: &[&str]) -> String {
-    hex(digest(&SHA256, parts.join("\n").as_bytes()).as_ref())
+    hex::encode_upper(digest(&SHA256, parts.join("\n").as_bytes()).as_ref())
 }
 
 /// `null` for a year that RFC 3339 cannot write.

@@ -15,6 +15,7 @@ use storage::Error;
 use time::OffsetDateTime;
 
 use super::PayPassword;
+use super::get::BalanceView;
 use crate::api_keys::Caller;
 use crate::app::{App, unavailable};
 use crate::store::users::{self, UserKey};
@@ -31,10 +32,8 @@ pub(crate) struct NewAccount {
 #[derive(Debug, Serialize)]
 struct AccountView {
     user_id: UserId,
-    currency: Currency,
-    balance_minor: i64,
-    #[serde(with = "time::serde::rfc3339")]
-    opened_at: OffsetDateTime,
+    #[serde(flatten)]
+    balance: BalanceView,
 }
 
 /// Makes the user, unless there is one, whose password this must be, and opens its account in the currency.
@@ -53,12 +52,7 @@ pub(crate) async fn create(
     let (is_new, opened) = open(&app, &account).await.map_err(unavailable)?;
     let opened = opened.ok_or_else(Problem::internal)?;
     let location = format!("/v1/accounts/{}", user.user_id);
-    let view = AccountView {
-        user_id: user.user_id,
-        currency,
-        balance_minor: opened.balance_minor,
-        opened_at: opened.opened_at,
-    };
+    let view = AccountView { user_id: user.user_id, balance: opened.into() };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, [(LOCATION, location)], Json(view)).into_response())
 }

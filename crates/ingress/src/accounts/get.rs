@@ -30,8 +30,9 @@ pub(crate) struct UserView {
     balances: Vec<BalanceView>,
 }
 
+/// What is on one account.
 #[derive(Debug, Serialize)]
-struct BalanceView {
+pub(super) struct BalanceView {
     currency: Currency,
     balance_minor: i64,
     #[serde(with = "time::serde::rfc3339")]

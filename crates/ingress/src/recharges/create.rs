@@ -10,7 +10,6 @@ use channels::ChannelSet;
 use events::{
     ChannelAccount, Currency, MerchantId, OrderNo, PayOrderNo, Purpose, RechargeNo, UserId, to_micros,
 };
-use ledger::{Account, Owner};
 use serde::Deserialize;
 use service::Problem;
 use service::extract::Json;
@@ -23,6 +22,7 @@ use crate::app::{App, unavailable, unprocessable};
 use crate::pay_orders::{NewPayOrder, same_content};
 use crate::store::new_pay_orders;
 use crate::store::recharges::{self, Recharge};
+use crate::store::users::UserKey;
 
 /// The most that is recharged at once: sums over all recharges must stay within an `i64`.
 const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000;
@@ -124,9 +124,8 @@ async fn write(database: &Database, new: &Recharge) -> Result<Created, Error> {
 
 async fn write_in(tx: &Transaction<'_>, new: &Recharge) -> Result<Created, Error> {
     let order = &new.pay_order.order;
-    let owner = Owner::User { merchant_id: order.merchant_id.clone(), user_id: new.user_id.clone() };
-    let account = Account { owner, currency: order.amount.currency };
-    if ledger::balance(tx, &account).await?.is_none() {
+    let user = UserKey { merchant_id: order.merchant_id.clone(), user_id: new.user_id.clone() };
+    if ledger::balance(tx, &user.account(order.amount.currency)).await?.is_none() {
         return Ok(Created::NoAccount);
     }
     if recharges::insert(tx, new).await? {

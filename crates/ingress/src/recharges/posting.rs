@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::trans_no_of;
 use crate::facts::NewEvent;
 use crate::store::recharges;
+use crate::store::users::UserKey;
 
 /// What was refunded of the recharges of a batch before its facts, in minor units.
 #[derive(Debug)]
@@ -72,8 +73,7 @@ fn moves_money(event: &PayEvent) -> bool {
 /// The account that is credited.
 fn account(order: &PayOrder, users: &BTreeMap<PayOrderNo, UserId>) -> Option<Account> {
     let user_id = users.get(&order.pay_order_no)?.clone();
-    let owner = Owner::User { merchant_id: order.merchant_id.clone(), user_id };
-    Some(Account { owner, currency: order.amount.currency })
+    Some(UserKey { merchant_id: order.merchant_id.clone(), user_id }.account(order.amount.currency))
 }
 
 /// What must be known to tell what events move, kept up as they are gone through.

@@ -40,73 +40,73 @@ impl Kept {
     }
 }
 
-const KEEP: &str = "
-    INSERT INTO pay.callbacks (received_at, callback_id, account, dedupe_id, pay_order_no, outcome, reason, traceparent,
-        headers, body)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-
 /// Inserts one that changes nothing, in a transaction of its own. Without a pay order its number is empty.
 pub(crate) async fn keep(database: &Database, kept: &Kept) -> Result<(), Error> {
-    let Kept { raw, pay_order_no, outcome, reason, parent } = kept;
-    let number = pay_order_no.as_ref().map_or("", PayOrderNo::as_str);
     let client = database.client().await?;
-    let statement = client.prepare_cached(KEEP).await?;
-    client
-        .execute(
-            &statement,
-            &[
-                &raw.received_at,
-                &Uuid::now_v7(),
-                &raw.account,
-                &raw.dedupe_id,
-                &number,
-                outcome,
-                reason,
-                &parent.to_string(),
-                &raw.headers,
-                &raw.body.as_ref(),
-            ],
-        )
-        .await?;
-    Ok(())
+    let row = Row {
+        raw: &kept.raw,
+        pay_order_no: kept.pay_order_no.as_ref().map_or("", PayOrderNo::as_str),
+        outcome: kept.outcome,
+        reason: Some(kept.reason),
+        parent: kept.parent,
+    };
+    write(&client, &[row]).await
 }
 
 /// Inserts the callbacks of those jobs that came by one, each with its outcome.
 pub(crate) async fn insert(tx: &Transaction<'_>, jobs: &[Job], outcomes: &[Outcome]) -> Result<(), Error> {
-    let rows: Vec<(&Job, &RawCallback, Outcome)> = jobs
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(job, outcome)| Some((job, job.callback.as_ref()?, *outcome)))
-        .collect();
+    let rows = jobs.iter().zip(outcomes).filter_map(|(job, outcome)| {
+        Some(Row {
+            raw: job.callback.as_ref()?,
+            pay_order_no: job.pay_order_no.as_str(),
+            outcome: outcome.as_str(),
+            reason: outcome.reason(),
+            parent: job.trace.parent,
+        })
+    });
+    write(tx, &rows.collect::<Vec<_>>()).await
+}
+
+/// What a row is made of.
+struct Row<'a> {
+    raw: &'a RawCallback,
+    pay_order_no: &'a str,
+    outcome: &'a str,
+    reason: Option<&'a str>,
+    parent: TraceParent,
+}
+
+async fn write(client: &impl GenericClient, rows: &[Row<'_>]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    let received_at: Vec<_> = rows.iter().map(|(_, raw, _)| raw.received_at).collect();
+    let received_at: Vec<_> = rows.iter().map(|row| row.raw.received_at).collect();
     let ids: Vec<_> = rows.iter().map(|_| Uuid::now_v7()).collect();
-    let accounts: Vec<_> = rows.iter().map(|(_, raw, _)| raw.account.as_str()).collect();
-    let dedupe_ids: Vec<_> = rows.iter().map(|(_, raw, _)| raw.dedupe_id.as_str()).collect();
-    let numbers: Vec<_> = rows.iter().map(|(job, ..)| job.pay_order_no.as_str()).collect();
-    let outcomes: Vec<_> = rows.iter().map(|(.., outcome)| outcome.as_str()).collect();
-    let reasons: Vec<_> = rows.iter().map(|(.., outcome)| outcome.reason()).collect();
-    let traces: Vec<_> = rows.iter().map(|(job, ..)| job.trace.parent.to_string()).collect();
-    let headers: Vec<_> = rows.iter().map(|(_, raw, _)| &raw.headers).collect();
-    let bodies: Vec<&[u8]> = rows.iter().map(|(_, raw, _)| raw.body.as_ref()).collect();
-    let statement = tx.prepare_cached(INSERT).await?;
-    tx.execute(
-        &statement,
-        &[
-            &received_at,
-            &ids,
-            &accounts,
-            &dedupe_ids,
-            &numbers,
-            &outcomes,
-            &reasons,
-            &traces,
-            &headers,
-            &bodies,
-        ],
-    )
-    .await?;
+    let accounts: Vec<_> = rows.iter().map(|row| row.raw.account.as_str()).collect();
+    let dedupe_ids: Vec<_> = rows.iter().map(|row| row.raw.dedupe_id.as_str()).collect();
+    let numbers: Vec<_> = rows.iter().map(|row| row.pay_order_no).collect();
+    let outcomes: Vec<_> = rows.iter().map(|row| row.outcome).collect();
+    let reasons: Vec<_> = rows.iter().map(|row| row.reason).collect();
+    let traces: Vec<_> = rows.iter().map(|row| row.parent.to_string()).collect();
+    let headers: Vec<_> = rows.iter().map(|row| &row.raw.headers).collect();
+    let bodies: Vec<&[u8]> = rows.iter().map(|row| row.raw.body.as_ref()).collect();
+    let statement = client.prepare_cached(INSERT).await?;
+    client
+        .execute(
+            &statement,
+            &[
+                &received_at,
+                &ids,
+                &accounts,
+                &dedupe_ids,
+                &numbers,
+                &outcomes,
+                &reasons,
+                &traces,
+                &headers,
+                &bodies,
+            ],
+        )
+        .await?;
     Ok(())
 }

@@ -19,12 +19,12 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 const MAX_HEADER_BYTES: usize = 1024;
 /// Headers of publishers that a copy keeps: CloudEvents, trace context, the Java type of Spring's converters.
 const KEPT_HEADERS: [&str; 9] = [
-    "cloudEvents_specversion",
-    "cloudEvents_id",
+    header::SPECVERSION,
+    header::ID,
     header::SOURCE,
-    "cloudEvents_type",
-    "cloudEvents_time",
-    "cloudEvents_subject",
+    header::TYPE,
+    header::TIME,
+    header::SUBJECT,
     header::TRACEPARENT,
     header::TRACESTATE,
     "__TypeId__",

@@ -129,9 +129,15 @@ pub(crate) async fn run(admin: &Admin, command: MerchantCommand, json: bool) -> 
 /// Puts the merchant to the notifier first: an event that comes in between finds its endpoint.
 pub(crate) async fn add(admin: &Admin, merchant: &AddMerchant) -> Result<Merchant, Failure> {
     let EndpointOptions { webhook_url, ack, format, signature, encryption } = &merchant.endpoint;
-    let options = [("url", webhook_url), ("ack", ack), ("format", format), ("signature", signature)];
+    let options = [
+        ("url", webhook_url),
+        ("ack", ack),
+        ("format", format),
+        ("signature", signature),
+        ("encryption", encryption),
+    ];
     let mut endpoint = json!({});
-    for (field, value) in options.into_iter().chain([("encryption", encryption)]) {
+    for (field, value) in options {
         match value.as_deref() {
             Some("none") if field == "encryption" => endpoint[field] = json!(null),
             Some(value) => endpoint[field] = json!(value),

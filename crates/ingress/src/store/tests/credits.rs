@@ -2,11 +2,11 @@
 
 use events::UserId;
 use futures_util::future::join_all;
-use ledger::{Account, Owner};
 
 use super::*;
 use crate::facts::write_in;
 use crate::store::recharges::{self, Recharge};
+use crate::store::users::UserKey;
 
 /// A recharge of a user who has an account.
 pub(super) async fn recharge_of(store: &Store, recharge_no: &str, user_id: &str) -> StoredPayOrder {
@@ -15,9 +15,9 @@ pub(super) async fn recharge_of(store: &Store, recharge_no: &str, user_id: &str)
     pay_order.order.order_no = OrderNo::of_recharge(&pay_order.order.pay_order_no);
     let user_id = UserId::parse(user_id).unwrap();
     let new = Recharge { number: recharge_no.parse().unwrap(), user_id, pay_order };
-    let owner =
-        Owner::User { merchant_id: new.pay_order.order.merchant_id.clone(), user_id: new.user_id.clone() };
-    let account = &Account { owner, currency: new.pay_order.order.amount.currency };
+    let merchant_id = new.pay_order.order.merchant_id.clone();
+    let user = UserKey { merchant_id, user_id: new.user_id.clone() };
+    let account = &user.account(new.pay_order.order.amount.currency);
     let inserted = &new;
     let made = store.database.transaction(|tx| {
         Box::pin(async move {
