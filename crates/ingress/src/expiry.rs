@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::facts::{Job, Outcome};
-use crate::store::pay_orders;
+use crate::store::closings;
 use crate::trace_context::TraceContext;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Pay orders that are closed together.
+/// Pay orders that are looked at together.
 const BATCH: u16 = 256;
 
 /// Closes what is due, once a second. Replicas may do the same work: the second close is a duplicate.
@@ -36,7 +36,7 @@ impl Sweeper {
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
             let full = match self.sweep(to_micros(OffsetDateTime::now_utc())).await {
-                Ok(closed) => closed >= usize::from(BATCH),
+                Ok(done) => done >= usize::from(BATCH),
                 Err(error) => {
                     tracing::warn!(%error, "expired pay orders cannot be looked for");
                     self.ready_since = None;
@@ -51,19 +51,19 @@ impl Sweeper {
         }
     }
 
-    /// Closes up to a batch of each kind of what is due, and says how many it closed.
+    /// Looks at up to a batch of each kind of what is due and closes what is open. Says with how many it has done.
     async fn sweep(&mut self, now: OffsetDateTime) -> Result<usize, Error> {
         let client = self.app.database.client().await?;
         let grace = self.app.close_grace;
         let was_ready = self.ready_since.is_some_and(|since| since + grace <= now);
         let due = was_ready.then(|| now - grace);
-        let numbers = pay_orders::closing(&client, due, now, BATCH.into()).await?;
+        let due = closings::take_due(&client, due, now, BATCH.into()).await?;
         drop(client);
         self.ready_since.get_or_insert(now);
-        let closed = join_all(numbers.into_iter().map(|number| self.close(number))).await;
+        let closed = join_all(due.open.into_iter().map(|number| self.close(number))).await;
         let closed = closed.into_iter().filter(|closed| *closed).count();
         metrics::counter!("payrelay_pay_orders_closed_total").increment(closed as u64);
-        Ok(closed)
+        Ok(due.settled + closed)
     }
 
     async fn close(&self, pay_order_no: PayOrderNo) -> bool {

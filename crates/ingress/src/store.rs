@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod callbacks;
+pub(crate) mod closings;
 pub(crate) mod contradictions;
 pub(crate) mod events;
 pub(crate) mod merchants;

@@ -157,29 +157,6 @@ pub(crate) async fn request_close(
     row.as_ref().map(stored).transpose()
 }
 
-/// `IS FALSE`, for `= false` becomes `<> 'balance'`, which is not what the index holds: the whole of it would be read.
-const CLOSING: &str = "
-    (SELECT pay_order_no FROM pay.pay_orders
-     WHERE (channel = 'balance') IS FALSE AND payable_until <= $1 AND status IN ('NOT_COMMIT', 'WAIT_BUYER_PAY', 'TRADE_FAILED')
-     ORDER BY payable_until LIMIT $3)
-    UNION ALL
-    (SELECT pay_order_no FROM pay.pay_orders
-     WHERE (channel = 'balance') IS TRUE AND payable_until <= $2 AND status IN ('NOT_COMMIT', 'WAIT_BUYER_PAY', 'TRADE_FAILED')
-     ORDER BY payable_until LIMIT $3)";
-
-/// Up to `limit` pay orders of channels that were payable until `due` at most (`None`: none of them), and as many paid
-/// from balances that were payable until `now` at most, for nothing of theirs can be under way.
-pub(crate) async fn closing(
-    client: &Client,
-    due: Option<OffsetDateTime>,
-    now: OffsetDateTime,
-    limit: i64,
-) -> Result<Vec<PayOrderNo>, Error> {
-    let statement = client.prepare_cached(CLOSING).await?;
-    let rows = client.query(&statement, &[&due, &now, &limit]).await?;
-    rows.iter().map(|row| Ok(row.try_get::<_, Parsed<PayOrderNo>>(0)?.0)).collect()
-}
-
 /// A row of `columns!`.
 pub(super) fn stored(row: &Row) -> Result<StoredPayOrder, Error> {
     Ok(StoredPayOrder {

@@ -9,7 +9,7 @@ use storage::{Client, Database};
 use time::{Duration, OffsetDateTime};
 
 use super::pay_orders::{StoredPayOrder, Wanted};
-use super::{contradictions, merchants, migrate, new_pay_orders, outbox, partitioned, pay_orders};
+use super::{closings, contradictions, merchants, migrate, new_pay_orders, outbox, partitioned, pay_orders};
 use crate::batches::NotPersisted;
 use crate::facts::{FactWriter, Job, Outcome, RawCallback};
 use crate::signals::Signals;
@@ -247,18 +247,12 @@ async fn what_is_due_to_close_depends_on_the_channel() {
     store.insert(&[expired.clone(), balance.clone(), fresh]).await;
     let client = store.client().await;
     let due = async |due: Option<Duration>| {
-        let mut numbers = pay_orders::closing(&client, due.map(|age| now() - age), now(), 10).await.unwrap();
-        numbers.sort();
-        numbers
+        closings::take_due(&client, due.map(|age| now() - age), now(), 10).await.unwrap().open
     };
-    let both = {
-        let mut both = [expired.order.pay_order_no, balance.order.pay_order_no.clone()];
-        both.sort();
-        both
-    };
-    assert_eq!(due(None).await, [balance.order.pay_order_no.clone()]);
-    assert_eq!(due(Some(Duration::seconds(90))).await, [balance.order.pay_order_no]);
-    assert_eq!(due(Some(Duration::seconds(30))).await, both);
+    let balance = balance.order.pay_order_no;
+    assert_eq!(due(None).await, [balance.clone()].into());
+    assert_eq!(due(Some(Duration::seconds(90))).await, [balance.clone()].into());
+    assert_eq!(due(Some(Duration::seconds(30))).await, [expired.order.pay_order_no, balance].into());
 }
 
 /// The sweep runs every second, however many wait.
@@ -272,14 +266,80 @@ async fn a_sweep_reads_nothing_of_what_is_not_due() {
     store.insert(&orders).await;
     let client = store.client().await;
     let rows_read = async || -> i64 {
-        let sql = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE schemaname = 'pay' AND relname = 'pay_orders'";
+        let sql = "SELECT sum(idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname IN ('pay_orders', 'closings')";
         client.query_one(sql, &[]).await.unwrap().get(0)
     };
     client.batch_execute("BEGIN").await.unwrap();
     let before = rows_read().await;
     let everything_of_channels = Some(now() + Duration::days(1));
-    assert!(pay_orders::closing(&client, everything_of_channels, now(), 10).await.unwrap().is_empty());
+    let due = closings::take_due(&client, everything_of_channels, now(), 10).await.unwrap();
+    assert_eq!((due.open.len(), due.settled), (0, 0));
     assert_eq!(rows_read().await - before, 0);
+    client.batch_execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_settled_when_its_time_comes_is_looked_at_once() {
+    let store = Store::create().await;
+    let mut orders: Vec<_> = (0..10).map(|number| new_order(&number.to_string())).collect();
+    for stored in &mut orders {
+        stored.expires_at = now();
+    }
+    store.insert(&orders).await;
+    let (writer, client) = (store.writer(), store.client().await);
+    for stored in &orders[..7] {
+        assert_eq!(writer.submit(job(stored, paid())).await, Ok(Outcome::Applied));
+    }
+    let open: std::collections::BTreeSet<_> =
+        orders[7..].iter().map(|stored| stored.order.pay_order_no.clone()).collect();
+    for settled in [7, 0] {
+        let due = closings::take_due(&client, Some(now()), now(), 100).await.unwrap();
+        assert_eq!((&due.open, due.settled), (&open, settled));
+    }
+    assert_eq!(store.count("pay.closings").await, 3);
+}
+
+#[tokio::test]
+async fn a_close_that_is_asked_for_is_looked_at_when_it_was_asked_for() {
+    let store = Store::create().await;
+    let new = new_order("1");
+    store.insert(std::slice::from_ref(&new)).await;
+    let client = store.client().await;
+    let (merchant_id, number) = (&new.order.merchant_id, &new.order.pay_order_no);
+    for _ in 0..2 {
+        let asked = pay_orders::request_close(&client, merchant_id, number, now()).await.unwrap();
+        assert!(asked.is_some());
+    }
+    let due = closings::take_due(&client, Some(now()), now(), 10).await.unwrap();
+    assert_eq!(due.open, [number.clone()].into());
+    assert_eq!(store.count("pay.closings").await, 2, "its expiry, and the close");
+}
+
+/// What a payment changes stands in no index, so a page with room takes the new version, too.
+#[tokio::test]
+async fn a_payment_updates_its_pay_order_in_place() {
+    let store = Store::create().await;
+    let orders: Vec<_> = (0..200).map(|number| new_order(&number.to_string())).collect();
+    store.insert(&orders).await;
+    let pay = |stored: &StoredPayOrder| PayOrder {
+        status: Status::TradeSuccess,
+        version: 2,
+        channel_trade_no: Some("T1".to_owned()),
+        paid_at: Some(now()),
+        ..stored.order.clone()
+    };
+    let paid: Vec<_> = orders.iter().map(pay).collect();
+    let paid = &paid;
+    let in_place = store.database.transaction(|tx| {
+        Box::pin(async move {
+            let sql = "SELECT n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'pay_orders'";
+            let before: i64 = tx.query_one(sql, &[]).await?.try_get(0)?;
+            pay_orders::save(&tx, paid).await?;
+            Ok::<_, storage::Error>(tx.query_one(sql, &[]).await?.try_get::<_, i64>(0)? - before)
+        })
+    });
+    let in_place = in_place.await.unwrap();
+    assert!(in_place >= 180, "{in_place} of 200");
 }
 
 #[tokio::test]

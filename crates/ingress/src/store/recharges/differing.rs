@@ -15,7 +15,7 @@ const DIFFERING: &str = "
     SELECT c.pay_order_no AS subject, coalesce(o.currency, b.currency) AS currency, d.is_refund,
         coalesce(d.expected_minor, 0) AS expected_minor, coalesce(d.found_minor, 0) AS found_minor
     FROM (
-        SELECT pay_order_no FROM pay.pay_orders WHERE purpose = 'RECHARGE' AND paid_at >= $1 AND paid_at < $2
+        SELECT pay_order_no FROM pay.pay_orders WHERE purpose = 'RECHARGE' AND created_at >= $1 AND created_at < $2
         UNION
         SELECT pay_order_no FROM ledger.flows
         WHERE kind IN ('recharge', 'recharge_refund') AND occurred_at >= $1 AND occurred_at < $2
@@ -45,7 +45,7 @@ const DIFFERING: &str = "
     WHERE coalesce(d.expected_minor, 0) <> coalesce(d.found_minor, 0)
     LIMIT $3";
 
-/// Of the recharges that were paid, or whose money moved, in the window: those of which something else is posted than was
+/// Of the recharges that were made, or whose money moved, in the window: those of which something else is posted than was
 /// paid or refunded, and flows of recharges that are none.
 pub(crate) async fn differing(client: &impl GenericClient, span: Span) -> Result<Vec<Finding>, Error> {
     let statement = client.prepare_cached(DIFFERING).await?;
