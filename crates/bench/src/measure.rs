@@ -105,7 +105,8 @@ pub(crate) async fn sustained(subject: &Subject, range: Range<usize>, span: Span
 }
 
 /// Milliseconds of acceptance and of end to end at a fixed rate, counted from when each payment was to be sent, under the
-/// names `{prefix}accept_p50_ms` and so on. What is sent in the first second does not count.
+/// names `{prefix}accept_p50_ms` and so on; what is sent in the first second does not count. Beside them, as
+/// `{prefix}half_load_cpu_s_per_10k` and `{prefix}half_load_machine_busy`, what the rate costs.
 pub(crate) async fn latencies(
     subject: &Subject,
     range: Range<usize>,
@@ -113,12 +114,19 @@ pub(crate) async fn latencies(
     prefix: &str,
 ) -> Result<Figures> {
     let callbacks = Callbacks::signed(&subject.maker, range.clone())?;
+    let from = Moment::now(subject).await?;
     let load = Load::start(subject.address, CONNECTIONS, callbacks, &subject.book, Pace::Open { per_second })
         .await?;
     load.finish().await?;
+    let to = Moment::now(subject).await?;
     subject.settle(SETTLE_LIMIT).await?;
     let counted = (range.start + count(per_second, Duration::from_secs(1))).min(range.end)..range.end;
     let mut figures = Figures::default();
+    for (name, value) in costs(&from, &to, to.delivered - from.delivered).iter() {
+        if name.starts_with("cpu_s_per_10k") || name == "machine_busy" {
+            figures.set(format!("{prefix}half_load_{name}"), value);
+        }
+    }
     for (step, name) in [(Step::Accepted, "accept"), (Step::Delivered, "end_to_end")] {
         let latencies = subject.book.latencies(counted.clone(), step);
         for (per_mille, p) in [(500, "p50"), (990, "p99"), (999, "p99_9")] {

@@ -34,7 +34,13 @@ pub(crate) async fn round(machine: &Machine, plan: &Plan) -> Result<Figures> {
     progress("payrelay: latencies at half load");
     let rate = full.per_second / 2.0;
     let range = full.next..full.next + count(rate, plan.half_load);
-    figures.extend(measure::latencies(&pipeline.subject, range, rate, "").await?);
+    if machine.profiled {
+        profile::begin(&client).await?;
+    }
+    figures.extend(measure::latencies(&pipeline.subject, range.clone(), rate, "").await?);
+    if machine.profiled {
+        profile::print(&client, range.len() as u64).await?;
+    }
     pipeline.verify(machine).await?;
     pipeline.stop(machine).await?;
     Ok(figures)

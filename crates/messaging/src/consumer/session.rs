@@ -17,7 +17,7 @@ use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the beginning of one batch to that of the next, at least, unless the first was full. A transaction costs as much as
 /// some of its rows, so in the midst of traffic it is worth waiting for a few more; what comes after a pause does not wait.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(20);
 
 /// One connection with one channel and, on it, one subscription at a time.
 pub(super) struct Session<'a, H> {

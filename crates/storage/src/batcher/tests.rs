@@ -12,6 +12,7 @@ fn options(writers: usize, max_batch: usize, capacity: usize) -> BatcherOptions 
         max_batch,
         capacity,
         max_wait: Duration::from_secs(5),
+        pace: Duration::ZERO,
         ..BatcherOptions::new("test")
     }
 }
@@ -56,6 +57,50 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// As if a day lay between two small batches.
+fn paced(max_batch: usize) -> BatcherOptions {
+    BatcherOptions { pace: Duration::from_secs(24 * 60 * 60), ..options(1, max_batch, 1024) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_batches_keep_their_distance_and_share_what_comes_meanwhile() {
+    let (batcher, mut sizes) = gated(&paced(256), &Arc::new(Semaphore::new(9)));
+    let began = Instant::now();
+    assert_eq!(batcher.submit(1).await, Ok(2));
+    assert_eq!(began.elapsed(), Duration::ZERO, "what comes after a pause does not wait");
+    let both = join_all([batcher.submit(2), batcher.submit(3)]).await;
+    assert_eq!(both, [Ok(4), Ok(6)]);
+    assert_eq!(began.elapsed().as_secs(), 24 * 60 * 60);
+    assert_eq!([sizes.recv().await, sizes.recv().await], [Some(1), Some(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_quarter_of_the_largest_batch_the_next_may_begin() {
+    let (batcher, mut sizes) = gated(&paced(8), &Arc::new(Semaphore::new(9)));
+    let began = Instant::now();
+    join_all([batcher.submit(1), batcher.submit(2)]).await;
+    assert_eq!(batcher.submit(3).await, Ok(6));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!([sizes.recv().await, sizes.recv().await], [Some(2), Some(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_the_next_batch() {
+    let (batcher, _sizes) = gated(&paced(256), &Arc::new(Semaphore::new(9)));
+    let began = Instant::now();
+    assert_eq!(batcher.submit(1).await, Ok(2));
+    let waiting = tokio::spawn({
+        let batcher = batcher.clone();
+        async move { batcher.submit(2).await }
+    });
+    while batcher.queue.capacity() == 1024 {
+        tokio::task::yield_now().await;
+    }
+    batcher.shutdown().await;
+    assert_eq!(waiting.await.unwrap(), Ok(4));
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
