@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -24,14 +25,14 @@ pub struct BatcherOptions {
     pub capacity: usize,
     /// Longest wait for a place in the queue before a caller is told [`SubmitError::Busy`].
     pub max_wait: Duration,
-    /// From the beginning of one batch to that of the next, at least, unless the first held a quarter of the most. A
-    /// transaction costs as much as some dozens of its rows, so in the midst of traffic a few more are worth waiting for;
-    /// what comes after a pause does not wait.
+    /// From the beginning of one batch to that of the next, at most. Unless it holds a quarter of the most, a batch is
+    /// followed after twice the time that the last one took: a transaction costs as much as some dozens of its rows, so in
+    /// the midst of traffic a few more are worth a rest as long as the work. What comes after a pause does not wait.
     pub pace: Duration,
 }
 
 impl BatcherOptions {
-    /// Two writers, batches of 256, at least 20 ms apart, 4096 waiting items, half a second for a place in the queue.
+    /// Two writers, batches of 256, a pace of 20 ms, 4096 waiting items, half a second for a place in the queue.
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -100,6 +101,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             name: options.name,
             max_batch: options.max_batch,
             pace: options.pace,
+            took_micros: AtomicU64::new(0),
             queue: Mutex::new(Queue { jobs, not_before: Instant::now() }),
             closing: closing.clone(),
             handler,
@@ -141,6 +143,8 @@ struct Writer<I, O, H> {
     name: &'static str,
     max_batch: usize,
     pace: Duration,
+    /// By the last batch.
+    took_micros: AtomicU64,
     queue: Mutex<Queue<I, O>>,
     closing: CancellationToken,
     handler: H,
@@ -176,10 +180,11 @@ where
             ),
             Err(_) => tracing::error!(batcher = self.name, count, "batch panicked"),
         }
+        let took = started.elapsed();
+        self.took_micros.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52 items")]
         metrics::histogram!("payrelay_batch_items", "batcher" => self.name).record(count as f64);
-        metrics::histogram!("payrelay_batch_seconds", "batcher" => self.name)
-            .record(started.elapsed().as_secs_f64());
+        metrics::histogram!("payrelay_batch_seconds", "batcher" => self.name).record(took.as_secs_f64());
         true
     }
 
@@ -196,7 +201,8 @@ where
             queue.jobs.recv_many(&mut batch, self.max_batch).await;
         }
         if batch.len() < self.max_batch / 4 {
-            queue.not_before = Instant::now() + self.pace;
+            let took = Duration::from_micros(self.took_micros.load(Ordering::Relaxed));
+            queue.not_before = Instant::now() + self.pace.min(2 * took);
         }
         batch
     }

@@ -1,4 +1,4 @@
-//! When to look whether pay orders are to be closed. The database itself writes these rows down (`V11__closings.sql`).
+//! When to look whether pay orders are to be closed. The database itself writes these rows down (`V12__closings.sql`).
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,24 @@ use super::Parsed;
 pub(crate) struct Due {
     /// Those that are not settled yet.
     pub(crate) open: BTreeSet<PayOrderNo>,
-    /// How many were settled, and need not be looked at again.
+    /// How many were settled, or have another row, and need not be looked at again.
     pub(crate) settled: usize,
 }
 
-/// Rows are found by their key or their place, whatever the planner believes of the tables. Who is settled stays so.
+/// Rows are found by their key or their place, whatever the planner believes of the tables. Who is settled stays so; who is
+/// payable for longer than the row says has another row.
 const TAKE_DUE: &str = "
     WITH due AS MATERIALIZED (
-        (SELECT ctid AS place, pay_order_no FROM pay.closings
+        (SELECT ctid AS place, pay_order_no, payable_until FROM pay.closings
          WHERE balance IS FALSE AND payable_until <= $1 ORDER BY payable_until LIMIT $3)
         UNION ALL
-        (SELECT ctid, pay_order_no FROM pay.closings
+        (SELECT ctid, pay_order_no, payable_until FROM pay.closings
          WHERE balance IS TRUE AND payable_until <= $2 ORDER BY payable_until LIMIT $3)
     ), judged AS MATERIALIZED (
         SELECT place, pay_order_no,
             (SELECT true FROM pay.pay_orders p
-             WHERE p.pay_order_no = due.pay_order_no AND p.status IN ('NOT_COMMIT', 'WAIT_BUYER_PAY', 'TRADE_FAILED')
-             LIMIT 1) IS NOT NULL AS open
+             WHERE p.pay_order_no = due.pay_order_no AND p.payable_until <= due.payable_until
+                AND p.status IN ('NOT_COMMIT', 'WAIT_BUYER_PAY', 'TRADE_FAILED') LIMIT 1) IS NOT NULL AS open
         FROM due
     ), settled AS (
         DELETE FROM pay.closings WHERE ctid = ANY (ARRAY(SELECT place FROM judged WHERE NOT open))

@@ -266,7 +266,7 @@ async fn a_sweep_reads_nothing_of_what_is_not_due() {
     store.insert(&orders).await;
     let client = store.client().await;
     let rows_read = async || -> i64 {
-        let sql = "SELECT sum(idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname IN ('pay_orders', 'closings')";
+        let sql = "SELECT sum(idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_xact_user_tables WHERE relname IN ('pay_orders', 'closings')";
         client.query_one(sql, &[]).await.unwrap().get(0)
     };
     client.batch_execute("BEGIN").await.unwrap();

@@ -59,48 +59,60 @@ proptest! {
     }
 }
 
-/// As if a day lay between two small batches.
-fn paced(max_batch: usize) -> BatcherOptions {
-    BatcherOptions { pace: Duration::from_secs(24 * 60 * 60), ..options(1, max_batch, 1024) }
+/// A batcher whose batches take a second each and are at most `pace` apart, and the sizes of its batches.
+fn resting(max_batch: usize, pace: u64) -> (Batcher<u32, u32>, mpsc::UnboundedReceiver<usize>) {
+    let (sizes, seen) = mpsc::unbounded_channel();
+    let options = BatcherOptions { pace: Duration::from_secs(pace), ..options(1, max_batch, 1024) };
+    let batcher = Batcher::spawn(&options, move |items: Vec<u32>| {
+        sizes.send(items.len()).expect("the test listens");
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            items
+        }
+    });
+    (batcher, seen)
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_batches_keep_their_distance_and_share_what_comes_meanwhile() {
-    let (batcher, mut sizes) = gated(&paced(256), &Arc::new(Semaphore::new(9)));
-    let began = Instant::now();
-    assert_eq!(batcher.submit(1).await, Ok(2));
-    assert_eq!(began.elapsed(), Duration::ZERO, "what comes after a pause does not wait");
-    let both = join_all([batcher.submit(2), batcher.submit(3)]).await;
-    assert_eq!(both, [Ok(4), Ok(6)]);
-    assert_eq!(began.elapsed().as_secs(), 24 * 60 * 60);
-    assert_eq!([sizes.recv().await, sizes.recv().await], [Some(1), Some(2)]);
+async fn small_batches_are_twice_as_far_apart_as_they_take_and_share_what_comes_meanwhile() {
+    for (pace, seconds) in [(3600, 4), (0, 3)] {
+        let (batcher, mut sizes) = resting(256, pace);
+        let began = Instant::now();
+        batcher.submit(1).await.unwrap();
+        batcher.submit(2).await.unwrap();
+        join_all([batcher.submit(3), batcher.submit(4)]).await;
+        assert_eq!(began.elapsed().as_secs(), seconds, "a pace of {pace} s at most");
+        assert_eq!([sizes.recv().await, sizes.recv().await, sizes.recv().await], [Some(1), Some(1), Some(2)]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_quarter_of_the_largest_batch_the_next_may_begin() {
-    let (batcher, mut sizes) = gated(&paced(8), &Arc::new(Semaphore::new(9)));
+    let (batcher, mut sizes) = resting(8, 3600);
     let began = Instant::now();
-    join_all([batcher.submit(1), batcher.submit(2)]).await;
-    assert_eq!(batcher.submit(3).await, Ok(6));
-    assert_eq!(began.elapsed(), Duration::ZERO);
-    assert_eq!([sizes.recv().await, sizes.recv().await], [Some(2), Some(1)]);
+    for _ in 0..3 {
+        join_all([batcher.submit(1), batcher.submit(2)]).await;
+    }
+    assert_eq!(began.elapsed().as_secs(), 3);
+    assert_eq!([sizes.recv().await, sizes.recv().await, sizes.recv().await], [Some(2); 3]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_does_not_wait_for_the_next_batch() {
-    let (batcher, _sizes) = gated(&paced(256), &Arc::new(Semaphore::new(9)));
+    let (batcher, _sizes) = resting(256, 3600);
+    batcher.submit(1).await.unwrap();
+    batcher.submit(2).await.unwrap();
     let began = Instant::now();
-    assert_eq!(batcher.submit(1).await, Ok(2));
     let waiting = tokio::spawn({
         let batcher = batcher.clone();
-        async move { batcher.submit(2).await }
+        async move { batcher.submit(3).await }
     });
     while batcher.queue.capacity() == 1024 {
         tokio::task::yield_now().await;
     }
     batcher.shutdown().await;
-    assert_eq!(waiting.await.unwrap(), Ok(4));
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(waiting.await.unwrap(), Ok(3));
+    assert_eq!(began.elapsed().as_secs(), 1, "its own second");
 }
 
 #[tokio::test]

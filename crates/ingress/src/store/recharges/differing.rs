@@ -10,12 +10,15 @@ const MAX_FINDINGS: i64 = 100;
 
 /// What the channel's account gave and got back is set against what was paid and refunded. Written such that each pay order, flow
 /// and entry is looked up by its key, whatever the planner believes of the tables: nothing that it could join otherwise, and
-/// kinds and purposes are asked for where no index of theirs could be read instead.
+/// kinds and purposes are asked for where no index of theirs could be read instead. No index holds when a pay order was paid; it
+/// is paid within eight days of its making, the longest expiry and grace, or an operator accepts it later.
 const DIFFERING: &str = "
     SELECT c.pay_order_no AS subject, coalesce(o.currency, b.currency) AS currency, d.is_refund,
         coalesce(d.expected_minor, 0) AS expected_minor, coalesce(d.found_minor, 0) AS found_minor
     FROM (
-        SELECT pay_order_no FROM pay.pay_orders WHERE purpose = 'RECHARGE' AND created_at >= $1 AND created_at < $2
+        SELECT pay_order_no FROM pay.pay_orders
+        WHERE purpose = 'RECHARGE' AND created_at >= $1 - interval '8 days' AND created_at < $2
+            AND (created_at >= $1 OR paid_at >= $1 AND paid_at < $2)
         UNION
         SELECT pay_order_no FROM ledger.flows
         WHERE kind IN ('recharge', 'recharge_refund') AND occurred_at >= $1 AND occurred_at < $2
@@ -45,7 +48,7 @@ const DIFFERING: &str = "
     WHERE coalesce(d.expected_minor, 0) <> coalesce(d.found_minor, 0)
     LIMIT $3";
 
-/// Of the recharges that were made, or whose money moved, in the window: those of which something else is posted than was
+/// Of the recharges that were made or paid, or whose money moved, in the window: those of which something else is posted than was
 /// paid or refunded, and flows of recharges that are none.
 pub(crate) async fn differing(client: &impl GenericClient, span: Span) -> Result<Vec<Finding>, Error> {
     let statement = client.prepare_cached(DIFFERING).await?;

@@ -1,5 +1,7 @@
 -- A payment updates its pay order in place: no index holds what it changes, and half of each page is left for the rows' second
 -- versions. What looks for pay orders by their status or by the time of their payment stands apart.
+-- Who waits for this lock lets everybody wait: rather fail, and be tried again with the next start.
+SET LOCAL lock_timeout = '10s';
 LOCK TABLE pay.pay_orders IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE pay.pay_orders SET (fillfactor = 50);
 
@@ -17,7 +19,7 @@ CREATE TABLE pay.closings (
 -- would stay open for ever. Until the last of these replicas has ended, its own search reads all pay orders.
 CREATE FUNCTION pay.note_closings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO pay.closings SELECT channel = 'balance', payable_until, pay_order_no FROM made;
+    INSERT INTO pay.closings SELECT channel = 'balance', payable_until, pay_order_no FROM made ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 CREATE TRIGGER closings_noted AFTER INSERT ON pay.pay_orders
@@ -35,7 +37,4 @@ INSERT INTO pay.closings
 SELECT channel = 'balance', payable_until, pay_order_no FROM pay.pay_orders
 WHERE status IN ('NOT_COMMIT', 'WAIT_BUYER_PAY', 'TRADE_FAILED');
 DROP INDEX pay.pay_orders_closing;
-
--- For the audit of a window: the recharges that were made in it.
-CREATE INDEX pay_orders_recharges ON pay.pay_orders (created_at) WHERE purpose = 'RECHARGE';
 DROP INDEX pay.pay_orders_recharged;
