@@ -17,7 +17,7 @@ const DIFFERING: &str = "
         coalesce(d.expected_minor, 0) AS expected_minor, coalesce(d.found_minor, 0) AS found_minor
     FROM (
         SELECT pay_order_no FROM pay.pay_orders
-        WHERE purpose = 'RECHARGE' AND created_at >= $1 - interval '8 days' AND created_at < $2
+        WHERE purpose = 'RECHARGE' AND created_at >= $1::timestamptz - interval '8 days' AND created_at < $2
             AND (created_at >= $1 OR paid_at >= $1 AND paid_at < $2)
         UNION
         SELECT pay_order_no FROM ledger.flows
