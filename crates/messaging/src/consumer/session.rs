@@ -15,9 +15,8 @@ use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
 
 /// For one request on a connection that stands.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the beginning of one batch to that of the next, at most. Unless it was full, a batch is followed after twice the time
-/// that it took: a transaction costs as much as some of its rows, so in the midst of traffic a few more are worth a rest as
-/// long as the work. What comes after a pause does not wait.
+/// From the beginning of one batch to that of the next, at least, unless the first was full. A transaction costs as much as
+/// some of its rows, so in the midst of traffic it is worth waiting for a few more; what comes after a pause does not wait.
 const PACE: Duration = Duration::from_millis(20);
 
 /// One connection with one channel and, on it, one subscription at a time.
@@ -163,12 +162,12 @@ impl<'a, H: Handler> Session<'a, H> {
             let began = Instant::now();
             let batch = subscription.gather(first, self.queue(), self.consumer.batch.into())?;
             let full = batch.len() >= self.consumer.batch.into();
+            not_before = if full { began } else { began + PACE };
             if batch.iter().any(Delivery::is_suspicious) {
                 self.finish(subscription, batch).await?;
                 return Ok(Next::Probe);
             }
             self.process(&batch, Order::OldestFirst).await?;
-            not_before = if full { began } else { began + PACE.min(2 * began.elapsed()) };
             if probing {
                 self.finish(subscription, Vec::new()).await?;
                 return Ok(Next::Widen);
