@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: finds the servers' programs and installs what is missing.
+//! `cargo xtask setup`: finds the servers' programs, and what building needs besides Rust, and installs what is missing.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -11,26 +11,46 @@ use crate::step;
 
 const INSTALL_ON_DEBIAN: &str = include_str!("install_on_debian.sh");
 
-/// A server, how it is found, and its packages.
-struct Server {
-    name: &'static str,
-    find: fn() -> Result<Installation, Error>,
+/// What a thing is called by the package managers.
+struct Package {
     debian: &'static str,
     homebrew: &'static str,
 }
 
+/// A server, and how it is found.
+struct Server {
+    name: &'static str,
+    find: fn() -> Result<Installation, Error>,
+    package: Package,
+}
+
 const SERVERS: [Server; 2] = [
-    Server { name: "PostgreSQL", find: installed::postgres, debian: "postgresql", homebrew: "postgresql@17" },
-    Server { name: "RabbitMQ", find: installed::rabbitmq, debian: "rabbitmq-server", homebrew: "rabbitmq" },
+    Server {
+        name: "PostgreSQL",
+        find: installed::postgres,
+        package: Package { debian: "postgresql", homebrew: "postgresql@17" },
+    },
+    Server {
+        name: "RabbitMQ",
+        find: installed::rabbitmq,
+        package: Package { debian: "rabbitmq-server", homebrew: "rabbitmq" },
+    },
 ];
+/// The services' allocator, in C, is built by it.
+const MAKE: Package = Package { debian: "make", homebrew: "make" };
 
 /// Installs what is missing, by the package manager of the system; does nothing where all is there.
 pub(crate) fn run() -> Result<()> {
     let missing: Vec<&Server> = SERVERS.iter().filter(|server| !report(server)).collect();
-    if missing.is_empty() {
+    let mut packages: Vec<&Package> = missing.iter().map(|server| &server.package).collect();
+    if !on_search_path("make") {
+        step("make is missing");
+        packages.push(&MAKE);
+    }
+    if packages.is_empty() {
         return Ok(());
     }
-    install(&missing)?;
+    install(&packages)?;
     for server in missing {
         if !report(server) {
             bail!(
@@ -64,16 +84,16 @@ fn report(server: &Server) -> bool {
     }
 }
 
-fn install(missing: &[&Server]) -> Result<()> {
+fn install(missing: &[&Package]) -> Result<()> {
     let (mut command, packages): (Command, Vec<&str>) = if on_search_path("apt-get") {
-        (debian()?, missing.iter().map(|server| server.debian).collect())
+        (debian()?, missing.iter().map(|package| package.debian).collect())
     } else if on_search_path("brew") {
         let mut brew = Command::new("brew");
         brew.arg("install");
-        (brew, missing.iter().map(|server| server.homebrew).collect())
+        (brew, missing.iter().map(|package| package.homebrew).collect())
     } else {
         bail!(
-            "neither apt-get nor brew is here; install PostgreSQL {} or later (server and psql) and RabbitMQ {}.{} or later \
+            "neither apt-get nor brew is here; install make, PostgreSQL {} or later (server and psql) and RabbitMQ {}.{} or later \
              with their programs on the search path, then run this again",
             installed::POSTGRES_MIN_VERSION,
             installed::RABBITMQ_MIN_VERSION.0,
@@ -99,7 +119,7 @@ fn debian() -> Result<Command> {
     } else {
         ensure!(
             on_search_path("sudo"),
-            "installing needs root, and there is no sudo; run `apt-get install postgresql rabbitmq-server` as root, then \
+            "installing needs root, and there is no sudo; run `apt-get install make postgresql rabbitmq-server` as root, then \
              this again"
         );
         step("installing needs root: sudo may ask for your password");
