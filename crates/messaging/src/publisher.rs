@@ -185,17 +185,18 @@ impl Task {
                 end = events.next() => return end.unwrap_or(End::Broken),
                 request = self.requests.recv() => request,
             };
-            let Some(request) = request else { return End::Stopped };
+            let Some(Request { batch, answer }) = request else { return End::Stopped };
+            let messages = batch.len();
             let (result, end) = tokio::select! {
-                result = batch::publish(channel, &request.batch) => (result, None),
+                result = batch::publish(channel, batch) => (result, None),
                 end = events.next() => match end {
                     Some(End::Blocked(reason)) => (Err(PublishError::Blocked(reason.clone())), Some(End::Blocked(reason))),
                     _ => (Err(PublishError::Disconnected), Some(End::Broken)),
                 }
             };
             let end = end.or_else(|| result.is_err().then_some(End::Broken));
-            batch::count(request.batch.len(), &result);
-            let _ = request.answer.send(result);
+            batch::count(messages, &result);
+            let _ = answer.send(result);
             if let Some(end) = end {
                 return end;
             }

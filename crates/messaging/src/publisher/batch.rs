@@ -2,23 +2,27 @@
 
 use std::collections::HashMap;
 
+use futures_util::future::maybe_done;
+use futures_util::poll;
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use metrics::counter;
 
 use super::{CONFIRM_TIMEOUT, MAX_BATCH, Outcome, PublishError};
 use crate::message::Encoded;
 
 /// What tells messages of a batch apart: exchange, routing key, message id. Messages alike in all share one outcome.
-type Key = (String, String, String);
+type Key = (ShortString, ShortString, ShortString);
 
 /// Publishes a batch, in parts of [`MAX_BATCH`].
-pub(super) async fn publish(channel: &Channel, batch: &[Encoded]) -> Result<Vec<Outcome>, PublishError> {
+pub(super) async fn publish(channel: &Channel, batch: Vec<Encoded>) -> Result<Vec<Outcome>, PublishError> {
     let mut outcomes = Vec::with_capacity(batch.len());
-    for part in batch.chunks(MAX_BATCH) {
+    let mut batch = batch.into_iter();
+    while batch.len() > 0 {
         fail::fail_point!("publisher::before_publish", |_| std::process::abort());
+        let part = batch.by_ref().take(MAX_BATCH).collect();
         let publishing = tokio::time::timeout(CONFIRM_TIMEOUT, publish_part(channel, part));
         outcomes.extend(publishing.await.map_err(|_| PublishError::TimedOut(CONFIRM_TIMEOUT))??);
         fail::fail_point!("publisher::after_confirm", |_| std::process::abort());
@@ -26,19 +30,17 @@ pub(super) async fn publish(channel: &Channel, batch: &[Encoded]) -> Result<Vec<
     Ok(outcomes)
 }
 
-async fn publish_part(channel: &Channel, part: &[Encoded]) -> Result<Vec<Outcome>, PublishError> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let mut confirms = Vec::with_capacity(part.len());
-    for message in part {
-        let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
-        let properties = message.properties.clone();
-        confirms
-            .push(channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?);
-    }
+async fn publish_part(channel: &Channel, part: Vec<Encoded>) -> Result<Vec<Outcome>, PublishError> {
+    let keys: Vec<_> = part
+        .iter()
+        .map(|message| key(&message.exchange, &message.routing_key, &message.properties))
+        .collect();
+    let confirms = send(channel, part).await?;
     fail::fail_point!("publisher::after_publish", |_| std::process::abort());
-    let mut outcomes = Vec::with_capacity(part.len());
+    let mut outcomes = Vec::with_capacity(confirms.len());
     let mut returned = HashMap::new();
-    for confirm in confirms {
+    // From the last on: once that one is here, so are mostly all, and there is no waking up for each.
+    for confirm in confirms.into_iter().rev() {
         let (outcome, carried) = match confirm.await? {
             Confirmation::Ack(carried) => (Outcome::Confirmed, carried),
             Confirmation::Nack(carried) => (Outcome::Nacked, carried),
@@ -54,17 +56,35 @@ async fn publish_part(channel: &Channel, part: &[Encoded]) -> Result<Vec<Outcome
             returned.insert(key, reply_text.to_string());
         }
     }
-    let keys: Vec<_> = part
-        .iter()
-        .map(|message| key(&message.exchange, &message.routing_key, &message.properties))
-        .collect();
+    outcomes.reverse();
     mark_returned(&keys, &mut outcomes, &returned)?;
     Ok(outcomes)
 }
 
+/// Sends all messages; the confirms that are to come, in their order.
+///
+/// The first poll of a publish queues its frames, its end tells that they are written. So each is polled once, in order, before any is
+/// waited for: their frames leave in a few writes. One after the other, each would cost a write, and a change of threads and back.
+async fn send(channel: &Channel, part: Vec<Encoded>) -> lapin::Result<Vec<PublisherConfirm>> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let mut sending = Vec::with_capacity(part.len());
+    for Encoded { exchange, routing_key, properties, body } in part {
+        let publish =
+            async move { channel.basic_publish(exchange, routing_key, options, &body, properties).await };
+        let mut publish = Box::pin(maybe_done(publish));
+        let _queued = poll!(&mut publish);
+        sending.push(publish);
+    }
+    let mut confirms = Vec::with_capacity(sending.len());
+    for mut publish in sending {
+        publish.as_mut().await;
+        confirms.extend(publish.as_mut().take_output().transpose()?);
+    }
+    Ok(confirms)
+}
+
 fn key(exchange: &ShortString, routing_key: &ShortString, properties: &BasicProperties) -> Key {
-    let message_id = properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
-    (exchange.to_string(), routing_key.to_string(), message_id)
+    (exchange.clone(), routing_key.clone(), properties.message_id().clone().unwrap_or_default())
 }
 
 /// Finds the messages of every return. Of several that are alike none counts as published, for which one was returned

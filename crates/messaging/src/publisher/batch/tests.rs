@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Key, Outcome, PublishError, mark_returned};
 
 fn key(routing_key: &str, message_id: &str) -> Key {
-    ("pay.direct".to_owned(), routing_key.to_owned(), message_id.to_owned())
+    ("pay.direct".into(), routing_key.into(), message_id.into())
 }
 
 fn no_route() -> Outcome {
