@@ -28,9 +28,11 @@ use session::{End, Session};
 /// From this many deliveries on a message is suspected to kill its consumer.
 pub(crate) const SUSPICIOUS_REDELIVERIES: u64 = 3;
 /// Messages handled in one transaction, unless said otherwise.
-const DEFAULT_BATCH: u16 = 100;
-/// How many batches wait at the consumer while one is handled.
+const DEFAULT_BATCH: u16 = 200;
+/// How many batches are at the consumer: one that is handled, and two that wait.
 const PREFETCHED_BATCHES: u16 = 3;
+/// Above that of consumers without any, which older releases are.
+const PRIORITIES: std::ops::Range<i32> = 1..1_000_000;
 
 /// For the handler's answer whether it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,13 +120,17 @@ pub struct Consumer {
     queue: ConsumerQueue,
     retry: RetryDelays,
     batch: u16,
+    /// Of several consumers of a queue the broker serves the one with the highest first, and the next when that has its
+    /// prefetch in hand. So replicas work in full batches instead of dividing them, and all of them when there is work for all.
+    priority: i32,
     status: ConsumerStatus,
 }
 
 impl Consumer {
-    /// A consumer that handles up to 100 messages at once.
+    /// A consumer that handles up to 200 messages at once.
     pub fn new(broker: Broker, queue: ConsumerQueue, retry: RetryDelays) -> Self {
-        Self { broker, queue, retry, batch: DEFAULT_BATCH, status: ConsumerStatus::default() }
+        let priority = rand::random_range(PRIORITIES);
+        Self { broker, queue, retry, batch: DEFAULT_BATCH, priority, status: ConsumerStatus::default() }
     }
 
     /// The same with another number of messages handled at once, at least 1.

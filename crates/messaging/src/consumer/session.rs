@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Consumer, Copies, Delivery, Handler};
@@ -15,9 +15,13 @@ use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
 
 /// For one request on a connection that stands.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the beginning of one batch to that of the next, at least, unless the first was full. A transaction costs as much as
-/// some of its rows, so in the midst of traffic it is worth waiting for a few more; what comes after a pause does not wait.
-const PACE: Duration = Duration::from_millis(20);
+/// From the beginning of one batch to that of the next, at least, unless the first was full; and the longest that a batch is
+/// gathered. A transaction costs as much as some of its rows, so in the midst of traffic it is worth waiting for a few more.
+const PACE: Duration = Duration::from_millis(10);
+/// What is published together comes together: a batch is gathered once nothing has come for so long.
+const LULL: Duration = Duration::from_millis(1);
+/// The argument of a subscription that says in which order the broker serves several.
+const PRIORITY: &str = "x-priority";
 
 /// One connection with one channel and, on it, one subscription at a time.
 pub(super) struct Session<'a, H> {
@@ -125,9 +129,14 @@ impl<'a, H: Handler> Session<'a, H> {
     async fn subscribe(&self, prefetch: u16) -> Result<(lapin::Consumer, ShortString), Interruption> {
         within("set the prefetch", self.channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let queue = self.queue().queue.as_str().into();
-        let options = BasicConsumeOptions::default();
-        let subscribing =
-            self.channel.basic_consume(queue, ShortString::default(), options, FieldTable::default());
+        let mut arguments = FieldTable::default();
+        arguments.insert(PRIORITY.into(), AMQPValue::LongInt(self.consumer.priority));
+        let subscribing = self.channel.basic_consume(
+            queue,
+            ShortString::default(),
+            BasicConsumeOptions::default(),
+            arguments,
+        );
         let stream = within("subscribe", subscribing).await?;
         self.consumer.status.set(true);
         let tag = stream.tag();
@@ -160,8 +169,9 @@ impl<'a, H: Handler> Session<'a, H> {
                 continue;
             }
             let began = Instant::now();
-            let batch = subscription.gather(first, self.queue(), self.consumer.batch.into())?;
-            let full = batch.len() >= self.consumer.batch.into();
+            let limit = if probing { 1 } else { self.consumer.batch.into() };
+            let batch = subscription.gather(first, self.queue(), limit).await?;
+            let full = batch.len() >= limit;
             not_before = if full { began } else { began + PACE };
             if batch.iter().any(Delivery::is_suspicious) {
                 self.finish(subscription, batch).await?;
@@ -261,14 +271,34 @@ impl Subscription {
         Ok(delivery.map(|delivery| Delivery::new(queue, delivery)))
     }
 
-    /// `first` and what has arrived besides, up to `limit` messages. Waits for nothing.
-    fn gather(
+    /// `first` and what comes with it, up to `limit` messages.
+    async fn gather(
         &mut self,
         first: Delivery,
         queue: &ConsumerQueue,
         limit: usize,
     ) -> Result<Vec<Delivery>, Interruption> {
+        let began = Instant::now();
         let mut batch = vec![first];
+        self.take_arrived(&mut batch, queue, limit)?;
+        while batch.len() < limit && began.elapsed() < PACE {
+            let gathered = batch.len();
+            sleep(LULL).await;
+            self.take_arrived(&mut batch, queue, limit)?;
+            if batch.len() == gathered {
+                break;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Adds what has arrived. Waits for nothing.
+    fn take_arrived(
+        &mut self,
+        batch: &mut Vec<Delivery>,
+        queue: &ConsumerQueue,
+        limit: usize,
+    ) -> Result<(), Interruption> {
         while batch.len() < limit {
             match self.next(queue).now_or_never() {
                 Some(Ok(Some(delivery))) => batch.push(delivery),
@@ -276,7 +306,7 @@ impl Subscription {
                 Some(Ok(None)) | None => break,
             }
         }
-        Ok(batch)
+        Ok(())
     }
 }
 

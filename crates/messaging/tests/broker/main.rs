@@ -10,5 +10,6 @@ mod faults;
 mod inspection;
 mod management;
 mod publisher;
+mod replicas;
 mod support;
 mod topology;

@@ -100,6 +100,8 @@ pub(crate) struct State {
     pub(crate) done: Mutex<Vec<(String, u32)>>,
     /// Body, reason and detail of what was parked.
     pub(crate) parked: Mutex<Vec<(String, String, String)>>,
+    /// Nothing is handled while it is held for writing.
+    pub(crate) gate: tokio::sync::RwLock<()>,
     /// While set, everything is away.
     pub(crate) outage: AtomicBool,
     pub(crate) batches: AtomicUsize,
@@ -135,6 +137,7 @@ impl Obedient {
 
 impl Handler for Obedient {
     async fn handle(&self, batch: &[Delivery]) -> Result<Vec<Verdict>, HandlerError> {
+        let _open = self.gate.read().await;
         if self.outage.load(Ordering::SeqCst) {
             return Err(HandlerError::Outage("told so".to_owned()));
         }
