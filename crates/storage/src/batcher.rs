@@ -1,6 +1,7 @@
 //! Micro-batching: requests that arrive together share one transaction.
 
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,14 +26,14 @@ pub struct BatcherOptions {
     pub capacity: usize,
     /// Longest wait for a place in the queue before a caller is told [`SubmitError::Busy`].
     pub max_wait: Duration,
-    /// From the beginning of one batch to that of the next, at most. Unless it holds a quarter of the most, a batch is
-    /// followed after twice the time that the last one took: a transaction costs as much as some dozens of its rows, so in
-    /// the midst of traffic a few more are worth a rest as long as the work. What comes after a pause does not wait.
-    pub pace: Duration,
+    /// From the beginning of one batch to that of the next, at least and at most. Unless it holds a quarter of the most, a
+    /// batch is followed after twice the time that the last one took: a transaction costs as much as some dozens of its rows,
+    /// so in the midst of traffic a few more are worth a rest as long as the work. What comes after a pause does not wait.
+    pub pace: RangeInclusive<Duration>,
 }
 
 impl BatcherOptions {
-    /// Two writers, batches of 256, a pace of 20 ms, 4096 waiting items, half a second for a place in the queue.
+    /// Two writers, batches of 256, a pace of 20 ms at most, 4096 waiting items, half a second for a place in the queue.
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -40,7 +41,7 @@ impl BatcherOptions {
             max_batch: 256,
             capacity: 4096,
             max_wait: Duration::from_millis(500),
-            pace: Duration::from_millis(20),
+            pace: Duration::ZERO..=Duration::from_millis(20),
         }
     }
 }
@@ -100,7 +101,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         let writer = Arc::new(Writer {
             name: options.name,
             max_batch: options.max_batch,
-            pace: options.pace,
+            pace: options.pace.clone(),
             took_micros: AtomicU64::new(0),
             queue: Mutex::new(Queue { jobs, not_before: Instant::now() }),
             closing: closing.clone(),
@@ -142,7 +143,7 @@ struct Queue<I, O> {
 struct Writer<I, O, H> {
     name: &'static str,
     max_batch: usize,
-    pace: Duration,
+    pace: RangeInclusive<Duration>,
     /// By the last batch.
     took_micros: AtomicU64,
     queue: Mutex<Queue<I, O>>,
@@ -202,7 +203,7 @@ where
         }
         if batch.len() < self.max_batch / 4 {
             let took = Duration::from_micros(self.took_micros.load(Ordering::Relaxed));
-            queue.not_before = Instant::now() + self.pace.min(2 * took);
+            queue.not_before = Instant::now() + (2 * took).clamp(*self.pace.start(), *self.pace.end());
         }
         batch
     }

@@ -37,7 +37,14 @@ struct Bulkhead {
 #[derive(Debug)]
 pub struct Place {
     _of_merchant: OwnedSemaphorePermit,
-    _of_workers: OwnedSemaphorePermit,
+    of_workers: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Makes room for another attempt at the same merchant. What is returned keeps the worker busy until it is dropped.
+    pub(super) fn leave_merchant(self) -> OwnedSemaphorePermit {
+        self.of_workers
+    }
 }
 
 impl Bulkheads {
@@ -54,7 +61,7 @@ impl Bulkheads {
         let place = || {
             let of_merchant = Arc::clone(&bulkhead.places).try_acquire_owned().ok()?;
             let of_workers = Arc::clone(&self.workers).try_acquire_owned().ok()?;
-            Some(Place { _of_merchant: of_merchant, _of_workers: of_workers })
+            Some(Place { _of_merchant: of_merchant, of_workers })
         };
         let place = if bulkhead.behind { None } else { place() };
         bulkhead.behind = place.is_none();
@@ -66,7 +73,7 @@ impl Bulkheads {
         let places = Arc::clone(&self.of(&mut self.lock(), merchant_id).places);
         let of_merchant = places.acquire_owned().await.ok()?;
         let of_workers = Arc::clone(&self.workers).acquire_owned().await.ok()?;
-        Some(Place { _of_merchant: of_merchant, _of_workers: of_workers })
+        Some(Place { _of_merchant: of_merchant, of_workers })
     }
 
     /// Notes that something of the merchant waits in the database.
@@ -174,6 +181,16 @@ mod tests {
         assert_eq!(of_second.iter().flatten().count(), 1);
         assert_eq!(bulkheads.in_flight(), 3);
         drop((of_first, of_second));
+        assert_eq!(bulkheads.in_flight(), 0);
+    }
+
+    #[test]
+    fn whoever_was_answered_leaves_its_merchant_before_its_worker() {
+        let bulkheads = Bulkheads::new(Limits { workers: 2, per_endpoint: 1 });
+        let workers = [(); 2].map(|()| bulkheads.for_new(&merchant("m1")).map(Place::leave_merchant));
+        assert_eq!(workers.iter().flatten().count(), 2);
+        assert!(bulkheads.for_new(&merchant("m1")).is_none(), "no worker is free");
+        drop(workers);
         assert_eq!(bulkheads.in_flight(), 0);
     }
 

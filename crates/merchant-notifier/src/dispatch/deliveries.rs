@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::Sender;
 use super::bulkheads::{Bulkheads, Limits, Place};
 use super::recorder::Recorder;
-use crate::store::attempts::Attempt;
+use crate::store::attempts::{Attempt, Next};
 use crate::store::leases::{self, Claimed, Room};
 
 /// Makes attempts and records them. Cheap to clone.
@@ -104,26 +104,36 @@ impl Inner {
             None => self.bulkheads.wait_for(&claimed.merchant_id).await,
         };
         match place {
-            Some(place) if claimed.may_start(Instant::now()) => {
-                self.attempt(&claimed).await;
-                drop(place);
-            }
+            Some(place) if claimed.may_start(Instant::now()) => self.attempt(&claimed, place).await,
             _ => self.release(&claimed).await,
         }
-        if self.bulkheads.anybody_behind() {
-            self.wake.notify_one();
-        }
+        self.place_is_free();
     }
 
-    /// Sends one claimed notification and records the attempt.
-    async fn attempt(&self, claimed: &Claimed) {
+    /// Sends one claimed notification and records the attempt. A merchant that has acknowledged may get the next at once; where
+    /// the attempt failed, its breaker must count that first.
+    async fn attempt(&self, claimed: &Claimed, place: Place) {
         let attempt = self.sender.attempt(claimed).await;
         log(claimed, &attempt);
         fail::fail_point!("attempts::before_record", |_| std::process::abort());
-        let kept = self.recorder.record(claimed, &attempt).await;
+        let kept = if attempt.next == Next::Delivered {
+            let _worker = place.leave_merchant();
+            self.place_is_free();
+            self.recorder.record(claimed, &attempt).await
+        } else {
+            let _place = place;
+            self.recorder.record(claimed, &attempt).await
+        };
         fail::fail_point!("attempts::after_record", |_| std::process::abort());
         counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if kept { "yes" } else { "no" })
             .increment(1);
+    }
+
+    /// Has claimed what waits for a place.
+    fn place_is_free(&self) {
+        if self.bulkheads.anybody_behind() {
+            self.wake.notify_one();
+        }
     }
 
     /// Gives a lease back that no attempt was started under.

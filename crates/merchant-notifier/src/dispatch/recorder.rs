@@ -11,6 +11,8 @@ use crate::store::attempts::{self, Attempt, Ended, Next, Recorded};
 use crate::store::endpoints;
 use crate::store::leases::Claimed;
 
+/// From one batch to the next, unless it was large. The merchant has it already, and may get the next.
+const PACE: Duration = Duration::from_millis(20);
 /// Before another try.
 const RECORD_PAUSE: Duration = Duration::from_millis(500);
 
@@ -25,8 +27,8 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn spawn(database: Database) -> Self {
         let writer = database.clone();
-        // One writer: only the places of these attempts wait for it, so the batches may be as large as they become.
-        let options = BatcherOptions { writers: 1, ..BatcherOptions::new("attempts") };
+        // One writer: nobody waits for it but workers, so the batches may be as large as they become.
+        let options = BatcherOptions { writers: 1, pace: PACE..=PACE, ..BatcherOptions::new("attempts") };
         let delivered = Batcher::spawn(&options, move |ended: Vec<Ended>| {
             let database = writer.clone();
             async move {

@@ -12,7 +12,7 @@ fn options(writers: usize, max_batch: usize, capacity: usize) -> BatcherOptions 
         max_batch,
         capacity,
         max_wait: Duration::from_secs(5),
-        pace: Duration::ZERO,
+        pace: Duration::ZERO..=Duration::ZERO,
         ..BatcherOptions::new("test")
     }
 }
@@ -59,10 +59,16 @@ proptest! {
     }
 }
 
-/// A batcher whose batches take a second each and are at most `pace` apart, and the sizes of its batches.
-fn resting(max_batch: usize, pace: u64) -> (Batcher<u32, u32>, mpsc::UnboundedReceiver<usize>) {
+/// A batcher whose batches take a second each and are at least and at most so many seconds apart, and the sizes of its batches.
+fn resting(
+    max_batch: usize,
+    pace: RangeInclusive<u64>,
+) -> (Batcher<u32, u32>, mpsc::UnboundedReceiver<usize>) {
     let (sizes, seen) = mpsc::unbounded_channel();
-    let options = BatcherOptions { pace: Duration::from_secs(pace), ..options(1, max_batch, 1024) };
+    let options = BatcherOptions {
+        pace: Duration::from_secs(*pace.start())..=Duration::from_secs(*pace.end()),
+        ..options(1, max_batch, 1024)
+    };
     let batcher = Batcher::spawn(&options, move |items: Vec<u32>| {
         sizes.send(items.len()).expect("the test listens");
         async move {
@@ -75,20 +81,20 @@ fn resting(max_batch: usize, pace: u64) -> (Batcher<u32, u32>, mpsc::UnboundedRe
 
 #[tokio::test(start_paused = true)]
 async fn small_batches_are_twice_as_far_apart_as_they_take_and_share_what_comes_meanwhile() {
-    for (pace, seconds) in [(3600, 4), (0, 3)] {
-        let (batcher, mut sizes) = resting(256, pace);
+    for (pace, seconds) in [(0..=3600, 4), (0..=0, 3), (5..=3600, 11)] {
+        let (batcher, mut sizes) = resting(256, pace.clone());
         let began = Instant::now();
         batcher.submit(1).await.unwrap();
         batcher.submit(2).await.unwrap();
         join_all([batcher.submit(3), batcher.submit(4)]).await;
-        assert_eq!(began.elapsed().as_secs(), seconds, "a pace of {pace} s at most");
+        assert_eq!(began.elapsed().as_secs(), seconds, "a pace of {pace:?} s");
         assert_eq!([sizes.recv().await, sizes.recv().await, sizes.recv().await], [Some(1), Some(1), Some(2)]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_quarter_of_the_largest_batch_the_next_may_begin() {
-    let (batcher, mut sizes) = resting(8, 3600);
+    let (batcher, mut sizes) = resting(8, 0..=3600);
     let began = Instant::now();
     for _ in 0..3 {
         join_all([batcher.submit(1), batcher.submit(2)]).await;
@@ -99,7 +105,7 @@ async fn after_a_quarter_of_the_largest_batch_the_next_may_begin() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_does_not_wait_for_the_next_batch() {
-    let (batcher, _sizes) = resting(256, 3600);
+    let (batcher, _sizes) = resting(256, 0..=3600);
     batcher.submit(1).await.unwrap();
     batcher.submit(2).await.unwrap();
     let began = Instant::now();
