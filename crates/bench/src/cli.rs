@@ -35,6 +35,9 @@ pub(crate) struct Cli {
     /// Print what each statement costs under payrelay's load; needs `pg_stat_statements`, and costs a little itself.
     #[arg(long)]
     profile: bool,
+    /// A setting for the services, which have else the defaults of production; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// Instead of all else: a moderate load for so long.
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
@@ -73,6 +76,11 @@ pub(crate) enum Part {
     FairShare,
 }
 
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, as TOKIO_WORKER_THREADS=1")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 const ROUND: [Part; 3] = [Part::Limits, Part::Textbook, Part::Payrelay];
 const GROWTH: [Part; 5] = [Part::GrowthStored, Part::Backlog, Part::Retries, Part::Replicas, Part::FairShare];
 
@@ -82,7 +90,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         return textbook::run(options).await;
     }
     progress("starting PostgreSQL and RabbitMQ");
-    let machine = Machine::start(cli.profile).await?;
+    let machine = Machine::start(cli.profile, cli.set.clone()).await?;
     let mut report = Report::default();
     let measured = measure(&machine, &cli, &mut report).await;
     // What was measured until something went wrong is still worth to be seen.

@@ -25,24 +25,39 @@ struct Cost {
     own: f64,
 }
 
-/// One round of all limits, and the composite limit: what the cores bear of all parts together.
+/// How much of a payment's life is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// From the callback to the webhook's record.
+    Whole,
+    /// Until its event is in both queues: what goes on while callbacks are accepted and no consumer runs.
+    Accepted,
+}
+
+/// One round of all limits, and the composite limits: what the cores bear of all parts together.
 pub(crate) async fn round(machine: &Machine, duration: Duration) -> Result<Figures> {
     let mut figures = Figures::default();
-    let mut costs = Vec::new();
-    progress("limits: PostgreSQL");
-    costs.push(("postgresql", postgres::measure(machine, duration).await.context("limit of PostgreSQL")?));
-    progress("limits: RabbitMQ");
-    costs.push(("rabbitmq", rabbitmq::measure(machine, duration).await.context("limit of RabbitMQ")?));
-    progress("limits: HTTP");
-    costs.push(("http", http::measure(duration).await.context("limit of HTTP")?));
-    let mut parts = Vec::new();
-    for (name, cost) in costs {
-        figures.set(format!("limit_per_s.{name}"), cost.per_second);
-        figures.set(format!("limit_cpu_us_per_payment.{name}-server"), cost.server * 1e6);
-        figures.set(format!("limit_cpu_us_per_payment.{name}-own"), cost.own * 1e6);
-        parts.extend([cost.server, cost.own]);
+    for (extent, prefix, composite) in
+        [(Extent::Whole, "", "composite_limit_per_s"), (Extent::Accepted, "accept_", "accept_limit_per_s")]
+    {
+        let mut costs = Vec::new();
+        progress(format!("{prefix}limits: PostgreSQL"));
+        let cost = postgres::measure(machine, extent, duration).await;
+        costs.push(("postgresql", cost.context("limit of PostgreSQL")?));
+        progress(format!("{prefix}limits: RabbitMQ"));
+        let cost = rabbitmq::measure(machine, extent, duration).await;
+        costs.push(("rabbitmq", cost.context("limit of RabbitMQ")?));
+        progress(format!("{prefix}limits: HTTP"));
+        costs.push(("http", http::measure(extent, duration).await.context("limit of HTTP")?));
+        let mut parts = Vec::new();
+        for (name, cost) in costs {
+            figures.set(format!("{prefix}limit_per_s.{name}"), cost.per_second);
+            figures.set(format!("{prefix}limit_cpu_us_per_payment.{name}-server"), cost.server * 1e6);
+            figures.set(format!("{prefix}limit_cpu_us_per_payment.{name}-own"), cost.own * 1e6);
+            parts.extend([cost.server, cost.own]);
+        }
+        figures.set(composite, composite_limit(cores(), &parts));
     }
-    figures.set("composite_limit_per_s", composite_limit(cores(), &parts));
     Ok(figures)
 }
 

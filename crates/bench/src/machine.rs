@@ -20,6 +20,10 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
 /// The user of the private broker, and its password.
 const GUEST: &str = "guest";
 
+/// Segments of the log, 16 MB each, as a server has them that has been running for a while, to be written over. One that is not
+/// there must be made, zeroed and flushed while commits wait for it, 50 ms and more.
+const WAL_SEGMENTS: usize = 128;
+
 /// The running servers.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -28,19 +32,22 @@ pub(crate) struct Machine {
     pub(crate) http: Client,
     /// Whether PostgreSQL counts what each statement costs.
     pub(crate) profiled: bool,
+    /// What the services are set to beside what they need.
+    pub(crate) settings: Vec<(String, String)>,
 }
 
 impl Machine {
     /// Starts both, flushing to the disk. Where it is `profiled`, PostgreSQL counts what each statement costs.
-    pub(crate) async fn start(profiled: bool) -> Result<Self> {
+    pub(crate) async fn start(profiled: bool, settings: Vec<(String, String)>) -> Result<Self> {
         let stack = spawn_blocking(|| Stack::start(&StackOptions::default())).await??;
         if profiled {
             profile::enable(&connect(&stack.postgres().database_url()).await?).await?;
             stack.postgres().stop()?;
             stack.postgres().start()?;
         }
+        fill_wal(&connect(&stack.postgres().database_url()).await?).await?;
         let http = Client::builder().timeout(HTTP_TIMEOUT).no_proxy().build()?;
-        Ok(Self { stack, http, profiled })
+        Ok(Self { stack, http, profiled, settings })
     }
 
     /// Where logs may be written; gone with the servers.
@@ -151,6 +158,17 @@ pub(crate) async fn connect(url: &str) -> Result<tokio_postgres::Client> {
     // Its end shows at the next statement.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Has segments of the log made.
+async fn fill_wal(client: &tokio_postgres::Client) -> Result<()> {
+    for _ in 0..WAL_SEGMENTS {
+        client
+            .batch_execute("SELECT pg_logical_emit_message(false, 'bench', ''); SELECT pg_switch_wal()")
+            .await?;
+    }
+    client.batch_execute("CHECKPOINT").await?;
+    Ok(())
 }
 
 /// Bytes of WAL written since the server was made.

@@ -11,7 +11,7 @@ use crate::plan::{MOST_END_TO_END_PER_S, Plan, count};
 use crate::profile;
 
 /// More than any of these machines accepts in a second; so many pay orders are made for each second of load.
-const MOST_ACCEPTED_PER_S: f64 = 30_000.0;
+const MOST_ACCEPTED_PER_S: f64 = 50_000.0;
 const NAME: &str = "payrelay";
 
 /// One round of everything.

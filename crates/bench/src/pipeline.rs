@@ -215,6 +215,7 @@ impl Starting<'_> {
         let [http, admin] = [(), ()].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let mut command = Command::new(program(service)?);
         command.env_clear().envs(&self.environment);
+        command.envs(self.machine.settings.iter().map(|(name, value)| (name, value)));
         command.env("PAYRELAY_HTTP_ADDR", http.to_string()).env("PAYRELAY_ADMIN_ADDR", admin.to_string());
         let log = self.machine.directory().join(format!("{}-{service}-{replica}.log", self.name));
         self.processes.push((service, Process::start(service, &mut command, &log)?));

@@ -14,9 +14,10 @@ use crate::{Error, ports};
 
 const NAME: &str = "PostgreSQL";
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// What nobody leaves as it comes who runs it with a load: memory, and room in the log between two checkpoints, after each of
-/// which every page is written out once more.
-const AS_IN_PRODUCTION: &str = "shared_buffers = 1GB\nmax_wal_size = 8GB\ncheckpoint_timeout = 15min\n";
+/// What nobody leaves as it comes who runs it with a load: memory, room in the log between two checkpoints, after each of which
+/// every page is written out once more, and what of the log is kept to be written over, for commits wait where it must be made.
+const AS_IN_PRODUCTION: &str =
+    "shared_buffers = 1GB\nmax_wal_size = 8GB\nmin_wal_size = 4GB\ncheckpoint_timeout = 15min\n";
 const MAX_CONNECTIONS: u32 = 300;
 
 /// A private `PostgreSQL` server, its only user `postgres` (no password, loopback only).

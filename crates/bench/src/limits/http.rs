@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use webhooks::{Headers, ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER, VerifyingKey};
 
-use super::{Cost, Meter};
+use super::{Cost, Extent, Meter};
 use crate::book::Book;
 use crate::load::{Callbacks, Load, Pace};
 use crate::merchant::Merchants;
@@ -27,10 +27,13 @@ const CONNECTIONS: usize = 64;
 /// So many are made ready for each second; when they are used up, the measurement ends.
 const READY_PER_S: usize = 60_000;
 
-/// Both ways of a payment, one after the other.
-pub(super) async fn measure(duration: Duration) -> Result<Cost> {
+/// Both ways of a payment, one after the other; or the callback alone.
+pub(super) async fn measure(extent: Extent, duration: Duration) -> Result<Cost> {
     let half = duration / 2;
     let payments = READY_PER_S * usize::try_from(half.as_secs().max(1))?;
+    if extent == Extent::Accepted {
+        return callbacks_in(half, payments).await;
+    }
     let (callback, webhook) = (callbacks_in(half, payments).await?, webhooks_out(half, payments).await?);
     Ok(Cost {
         per_second: 1.0 / (1.0 / callback.per_second + 1.0 / webhook.per_second),

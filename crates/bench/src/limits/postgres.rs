@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement, Transaction};
 
-use super::{Cost, Meter};
+use super::{Cost, Extent, Meter};
 use crate::machine::{Machine, connect};
 use crate::process::program;
 use crate::seed;
@@ -23,7 +23,12 @@ const DATABASE: &str = "limits";
 const BATCH: usize = 200;
 const CONNECTIONS: usize = 4;
 /// More than are written in a second.
-const MOST_PER_S: usize = 20_000;
+const fn most_per_s(extent: Extent) -> usize {
+    match extent {
+        Extent::Whole => 30_000,
+        Extent::Accepted => 90_000,
+    }
+}
 
 /// One partition for all days: rows of today and of tomorrow, if the bench runs over midnight.
 const PARTITIONS: [&str; 5] =
@@ -46,10 +51,10 @@ struct Statements {
 }
 
 /// Writes for `duration`.
-pub(super) async fn measure(machine: &Machine, duration: Duration) -> Result<Cost> {
-    let payments = MOST_PER_S * usize::try_from(duration.as_secs().max(1))?;
+pub(super) async fn measure(machine: &Machine, extent: Extent, duration: Duration) -> Result<Cost> {
+    let payments = most_per_s(extent) * usize::try_from(duration.as_secs().max(1))?;
     let url = machine.fresh_database(DATABASE).await?;
-    prepare(&url, payments).await?;
+    prepare(&url, extent, payments).await?;
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = connect(&url).await?;
@@ -66,7 +71,7 @@ pub(super) async fn measure(machine: &Machine, duration: Duration) -> Result<Cos
             while Instant::now() < deadline {
                 let first = next.fetch_add(BATCH, Ordering::Relaxed);
                 ensure!(first + BATCH <= payments, "all {payments} payments were used up");
-                statements.live(&mut client, &Rows::of(first..first + BATCH)).await?;
+                statements.live(&mut client, extent, &Rows::of(first..first + BATCH)).await?;
             }
             anyhow::Ok(())
         });
@@ -80,7 +85,7 @@ pub(super) async fn measure(machine: &Machine, duration: Duration) -> Result<Cos
 }
 
 /// The services' own tables, and the rows that are there before a payment.
-async fn prepare(url: &str, payments: usize) -> Result<()> {
+async fn prepare(url: &str, extent: Extent, payments: usize) -> Result<()> {
     let mut migrate = tokio::process::Command::new(program("payrelay")?);
     let output = migrate.arg("migrate").env("PAYRELAY_DATABASE_URL", url).output().await?;
     ensure!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
@@ -89,7 +94,9 @@ async fn prepare(url: &str, payments: usize) -> Result<()> {
         client.batch_execute(&format!("CREATE TABLE {table}_all PARTITION OF {table} DEFAULT")).await?;
     }
     seed::pay_orders(&client, &(0..payments)).await?;
-    seed::orders(&client, &(0..payments)).await?;
+    if extent == Extent::Whole {
+        seed::orders(&client, &(0..payments)).await?;
+    }
     seed::settle(&client, &["pay.pay_orders", "orders.orders"]).await
 }
 
@@ -113,7 +120,7 @@ impl Statements {
     }
 
     /// The lives of a batch of payments, one transaction for each of their stages, its statements travelling together.
-    async fn live(&self, client: &mut Client, rows: &Rows) -> Result<()> {
+    async fn live(&self, client: &mut Client, extent: Extent, rows: &Rows) -> Result<()> {
         let tx = client.transaction().await?;
         let (.., pending) = try_join!(
             write(&tx, &self.callbacks, rows.callbacks()),
@@ -124,6 +131,9 @@ impl Statements {
         tx.commit().await?;
 
         client.execute(&self.publish, &[&pending]).await?;
+        if extent == Extent::Accepted {
+            return Ok(());
+        }
 
         let tx = client.transaction().await?;
         try_join!(

@@ -1,5 +1,5 @@
 //! RabbitMQ alone: messages like ours in confirmed batches to the real exchange with its two quorum queues, two consumers that
-//! acknowledge many at once.
+//! acknowledge many at once; or none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use events::codec;
-use futures_util::StreamExt;
+use futures_util::future::maybe_done;
+use futures_util::{StreamExt, poll};
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
 };
@@ -16,7 +17,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use messaging::{Broker, EXCHANGE, RetryDelays, Topology};
 use tokio::task::JoinSet;
 
-use super::{Cost, Meter};
+use super::{Cost, Extent, Meter};
 use crate::machine::Machine;
 use crate::payments::event;
 use crate::process::{LIMIT, until};
@@ -29,14 +30,15 @@ const QUEUES: [&str; 2] = ["trade.pay.success.queue", "merchant.pay.success.queu
 /// Long enough for a batch that has gathered to be acknowledged before it is full.
 const ACK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Publishes for `duration`; a payment is one message, told to both consumers.
-pub(super) async fn measure(machine: &Machine, duration: Duration) -> Result<Cost> {
+/// Publishes for `duration`; a payment is one message, told to both consumers if there are any.
+pub(super) async fn measure(machine: &Machine, extent: Extent, duration: Duration) -> Result<Cost> {
     let broker = Broker::new(&machine.fresh_vhost(VHOST).await?, "limits")?;
     broker.declare(&Topology::payrelay(&RetryDelays::default())).await?;
     let consuming = broker.connect().await?;
     let consumed: [Arc<AtomicUsize>; 2] = Default::default();
     let mut consumers = JoinSet::new();
-    for (queue, count) in QUEUES.into_iter().zip(&consumed) {
+    let queues = if extent == Extent::Whole { &QUEUES[..] } else { &[] };
+    for (queue, count) in queues.iter().zip(&consumed) {
         let channel = consuming.create_channel().await?;
         consumers.spawn(consume(channel, queue, Arc::clone(count)));
     }
@@ -54,7 +56,8 @@ pub(super) async fn measure(machine: &Machine, duration: Duration) -> Result<Cos
         if let Some(ended) = consumers.try_join_next() {
             ended.context("a consumer panicked")??;
         }
-        let seen: Vec<_> = consumed.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let seen: Vec<_> =
+            consumed.iter().take(queues.len()).map(|count| count.load(Ordering::Relaxed)).collect();
         Ok(if seen.iter().all(|seen| *seen >= published) { Ok(()) } else { Err(format!("{seen:?}")) })
     })
     .await?;
@@ -68,13 +71,22 @@ pub(super) async fn measure(machine: &Machine, duration: Duration) -> Result<Cos
 
 async fn publish(channel: &Channel, batch: std::ops::Range<usize>) -> Result<()> {
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let mut confirms = Vec::with_capacity(batch.len());
+    let mut publishes = Vec::with_capacity(batch.len());
     for index in batch {
         let (properties, body) = message(index)?;
         let (exchange, key) = (EXCHANGE.into(), "pay.success".into());
-        confirms.push(channel.basic_publish(exchange, key, mandatory, &body, properties).await?);
+        let publish = async move { channel.basic_publish(exchange, key, mandatory, &body, properties).await };
+        // Its frames are queued now, and leave with those of the others.
+        let mut publish = Box::pin(maybe_done(publish));
+        let _queued = poll!(&mut publish);
+        publishes.push(publish);
     }
-    for confirm in confirms {
+    let mut confirms = Vec::with_capacity(publishes.len());
+    for mut publish in publishes {
+        publish.as_mut().await;
+        confirms.extend(publish.as_mut().take_output().transpose()?);
+    }
+    for confirm in confirms.into_iter().rev() {
         let confirmed = confirm.await?;
         ensure!(matches!(confirmed, Confirmation::Ack(None)), "a message was not taken: {confirmed:?}");
     }
