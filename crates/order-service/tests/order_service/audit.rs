@@ -43,6 +43,10 @@ async fn an_audit_reads_its_window_and_not_the_tables() {
     let known: IdSetDigest = known.iter().map(|row| EventId(row.get(0))).collect();
 
     let tx = client.transaction().await.unwrap();
+    let read = "SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_xact_user_tables WHERE schemaname = 'orders'";
+    let read = async || tx.query_one(read, &[]).await.unwrap().get::<_, i64>(0);
+    // What the session did before the transaction counts as well, for as long as it is not handed on.
+    let before = read().await;
     let report = audit::report(&tx, Span { from, to }).await.unwrap();
     assert_eq!((report.count(Stage::Applied), report.count(Stage::Parked)), (1194, 6));
     let digests = report.buckets.iter().map(|bucket| bucket.digest);
@@ -61,7 +65,5 @@ async fn an_audit_reads_its_window_and_not_the_tables() {
             .iter()
             .all(|entry| entry.queue.is_some() && entry.reason.is_some() && entry.pay_order_no.is_some())
     );
-
-    let read = "SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_xact_user_tables WHERE schemaname = 'orders'";
-    assert_eq!(tx.query_one(read, &[]).await.unwrap().get::<_, i64>(0), 0, "rows read without an index");
+    assert_eq!(read().await, before, "rows read without an index");
 }
