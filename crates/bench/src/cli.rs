@@ -91,7 +91,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
     }
     progress("starting PostgreSQL and RabbitMQ");
     let machine = Machine::start(cli.profile, cli.set.clone()).await?;
-    let mut report = Report::default();
+    let mut report = Report::new(cli.set.clone());
     let measured = measure(&machine, &cli, &mut report).await;
     // What was measured until something went wrong is still worth to be seen.
     report.print()?;

@@ -16,8 +16,9 @@ use crate::procfs::{cpu_seconds, machine_busy_seconds, peak_rss_mb};
 use crate::stats::{float, millis, percentile};
 use crate::subject::Subject;
 
-/// Connections for acceptance: enough that two batches of the largest size gather while two are written.
-const ACCEPT_CONNECTIONS: usize = 1024;
+/// Connections for acceptance: enough that batches gather while two of the largest size are written, and fewer than the 1024
+/// files that a process may usually have open.
+const ACCEPT_CONNECTIONS: usize = 900;
 /// Connections otherwise.
 const CONNECTIONS: usize = 256;
 /// Payments that were accepted and not yet told to their merchants, at most. The loop is closed over the whole pipeline.

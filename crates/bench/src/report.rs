@@ -16,6 +16,8 @@ use crate::output::line;
 pub(crate) struct Report {
     rounds: Vec<Figures>,
     growth: Figures,
+    /// What the services were set to beside what they need.
+    settings: Vec<(String, String)>,
 }
 
 /// A figure that must reach a bound.
@@ -59,6 +61,11 @@ const RATIOS: [(&str, &str, &str, Bound); 9] = [
 ];
 
 impl Report {
+    /// A report on services with these settings beside the defaults of production.
+    pub(crate) fn new(settings: Vec<(String, String)>) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
     /// Notes a round of limits, textbook and payrelay.
     pub(crate) fn round(&mut self, figures: Figures) {
         self.rounds.push(figures);
@@ -109,6 +116,8 @@ impl Report {
         let mut object = figures.to_json();
         object.insert("cores".to_owned(), json!(cores()));
         object.insert("conditions".to_owned(), conditions());
+        let settings = self.settings.iter().map(|(name, value)| (name.clone(), json!(value)));
+        object.insert("settings".to_owned(), Value::Object(settings.collect()));
         let rounds: Vec<Map<String, Value>> = self.rounds.iter().map(Figures::to_json).collect();
         object.insert("rounds".to_owned(), json!(rounds));
         let targets: Vec<Value> = targets(&figures)

@@ -29,8 +29,8 @@ use session::{End, Session};
 pub(crate) const SUSPICIOUS_REDELIVERIES: u64 = 3;
 /// Messages handled in one transaction, unless said otherwise.
 const DEFAULT_BATCH: u16 = 200;
-/// How many batches are at the consumer: one that is handled, and two that wait.
-const PREFETCHED_BATCHES: u16 = 3;
+/// How many batches are at the consumer: one that is handled, and one that waits.
+const PREFETCHED_BATCHES: u16 = 2;
 /// Above that of consumers without any, which older releases are.
 const PRIORITIES: std::ops::Range<i32> = 1..1_000_000;
 

@@ -84,7 +84,7 @@ impl Subscriber {
         Ok(Self { consumers: event_types.iter().map(consumer).collect() })
     }
 
-    /// The same with at most so many events in one batch, instead of 100.
+    /// The same with at most so many events in one batch, instead of 200.
     #[must_use]
     pub fn with_batch(self, events: u16) -> Self {
         Self { consumers: self.consumers.into_iter().map(|consumer| consumer.with_batch(events)).collect() }

@@ -51,6 +51,10 @@ pub(crate) fn run() -> Result<()> {
         return Ok(());
     }
     install(&packages)?;
+    ensure!(
+        on_search_path("make"),
+        "there is still no make on the search path; install it, on macOS by `xcode-select --install`"
+    );
     for server in missing {
         if !report(server) {
             bail!(

@@ -111,7 +111,8 @@ impl Inner {
     }
 
     /// Sends one claimed notification and records the attempt. A merchant that has acknowledged may get the next at once; where
-    /// the attempt failed, its breaker must count that first.
+    /// the attempt failed, its breaker must count that first. What was acknowledged before a merchant failed may be recorded after
+    /// that, and close a breaker that has just opened: then it opens again.
     async fn attempt(&self, claimed: &Claimed, place: Place) {
         let attempt = self.sender.attempt(claimed).await;
         log(claimed, &attempt);

@@ -116,7 +116,7 @@ impl<'a, H: Handler> Session<'a, H> {
         let mut prefetch = 1;
         loop {
             let (stream, tag) = session.subscribe(prefetch).await?;
-            let mut subscription = Subscription { stream, tag, cancelled: false };
+            let mut subscription = Subscription { stream, tag, cancelled: false, ended: false };
             let next = session.serve(&mut subscription, prefetch).await?;
             prefetch = match next {
                 Next::Widen => consumer.prefetch(),
@@ -262,12 +262,18 @@ struct Subscription {
     stream: lapin::Consumer,
     tag: ShortString,
     cancelled: bool,
+    /// The client tells the end once, and nothing ever after.
+    ended: bool,
 }
 
 impl Subscription {
     /// The next message; `None` at the end of the subscription.
     async fn next(&mut self, queue: &ConsumerQueue) -> Result<Option<Delivery>, Interruption> {
+        if self.ended {
+            return Ok(None);
+        }
         let delivery = self.stream.next().await.transpose()?;
+        self.ended = delivery.is_none();
         Ok(delivery.map(|delivery| Delivery::new(queue, delivery)))
     }
 
@@ -281,7 +287,7 @@ impl Subscription {
         let began = Instant::now();
         let mut batch = vec![first];
         self.take_arrived(&mut batch, queue, limit)?;
-        while batch.len() < limit && began.elapsed() < PACE {
+        while batch.len() < limit && !self.ended && began.elapsed() < PACE {
             let gathered = batch.len();
             sleep(LULL).await;
             self.take_arrived(&mut batch, queue, limit)?;

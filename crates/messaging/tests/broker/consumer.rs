@@ -154,17 +154,45 @@ async fn a_deleted_queue_is_made_again() {
     let status = consumer.status();
     let running = Running::start(consumer, handler.clone());
     until("it is subscribed", || status.is_subscribed()).await;
+    delete_queue(&fixture).await;
+    until("it is subscribed no more", || !status.is_subscribed()).await;
+    until("it is subscribed again", || status.is_subscribed()).await;
+    fixture.publish(&names("message", 3)).await;
+    until("all are done", || handler.done_count() == 3).await;
+    running.stop().await;
+}
+
+/// The end of the subscription comes with messages that were delivered before, and is told once.
+#[tokio::test]
+async fn a_queue_that_is_deleted_under_a_waiting_batch_is_made_again() {
+    let fixture = Fixture::new().await;
+    let handler = Obedient::default();
+    let consumer = fixture.consumer();
+    let status = consumer.status();
+    let running = Running::start(consumer, handler.clone());
+    fixture.publish(&names("first", 1)).await;
+    until("the consumer has widened", || handler.done_count() == 1).await;
+    let held = handler.gate.write().await;
+    fixture.publish(&names("in hand", 1)).await;
+    until("one is in hand", || handler.waiting.load(Ordering::SeqCst) == 1).await;
+    fixture.publish(&names("behind it", 1)).await;
+    delete_queue(&fixture).await;
+    drop(held);
+    until("it is subscribed no more", || !status.is_subscribed()).await;
+    until("it is subscribed again", || status.is_subscribed()).await;
+    let done = handler.done_count();
+    fixture.publish(&names("message", 3)).await;
+    until("all are done", || handler.done_count() == done + 3).await;
+    running.stop().await;
+}
+
+async fn delete_queue(fixture: &Fixture) {
     let connection = fixture.broker.connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     channel
         .queue_delete(fixture.queue.queue.as_str().into(), lapin::options::QueueDeleteOptions::default())
         .await
         .unwrap();
-    until("it is subscribed no more", || !status.is_subscribed()).await;
-    until("it is subscribed again", || status.is_subscribed()).await;
-    fixture.publish(&names("message", 3)).await;
-    until("all are done", || handler.done_count() == 3).await;
-    running.stop().await;
 }
 
 /// What is published together is handled together, though its first message arrives before the others.
@@ -176,14 +204,14 @@ async fn what_comes_in_one_go_is_one_batch() {
     fixture.publish(&names("first", 1)).await;
     until("the consumer has widened", || handler.done_count() == 1).await;
     let before = handler.batches.load(Ordering::SeqCst);
-    for _ in 0..20 {
+    for _ in 0..40 {
         let done = handler.done_count();
         fixture.publish(&names("good", 50)).await;
         until("all are done", || handler.done_count() == done + 50).await;
     }
     running.stop().await;
     let batches = handler.batches.load(Ordering::SeqCst) - before;
-    assert!(batches <= 30, "20 times 50 messages made {batches} batches, expected about 20");
+    assert!(batches <= 70, "40 times 50 messages made {batches} batches, expected about 40, not twice that");
 }
 
 /// A transaction for each message of a steady trickle would cost more than it carries.

@@ -102,6 +102,8 @@ pub(crate) struct State {
     pub(crate) parked: Mutex<Vec<(String, String, String)>>,
     /// Nothing is handled while it is held for writing.
     pub(crate) gate: tokio::sync::RwLock<()>,
+    /// Batches that wait for it.
+    pub(crate) waiting: AtomicUsize,
     /// While set, everything is away.
     pub(crate) outage: AtomicBool,
     pub(crate) batches: AtomicUsize,
@@ -137,7 +139,10 @@ impl Obedient {
 
 impl Handler for Obedient {
     async fn handle(&self, batch: &[Delivery]) -> Result<Vec<Verdict>, HandlerError> {
-        let _open = self.gate.read().await;
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let open = self.gate.read().await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        drop(open);
         if self.outage.load(Ordering::SeqCst) {
             return Err(HandlerError::Outage("told so".to_owned()));
         }

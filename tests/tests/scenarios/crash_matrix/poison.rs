@@ -9,9 +9,9 @@ use super::stage::dead_letters;
 
 const QUEUE: &str = "trade.pay.success.queue";
 const KILLER: &str = "KILLER";
-const NEIGHBOURS: usize = 300;
+const NEIGHBOURS: usize = 600;
 /// Of the neighbours, those that are published before it.
-const BEFORE: usize = 150;
+const BEFORE: usize = 300;
 /// Requests at a time.
 const REQUESTS: usize = 8;
 const AMOUNT_MINOR: i64 = 1999;
