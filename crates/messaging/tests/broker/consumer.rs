@@ -162,7 +162,7 @@ async fn a_deleted_queue_is_made_again() {
     running.stop().await;
 }
 
-/// The end of the subscription comes with messages that were delivered before, and is told once.
+/// The end of the subscription comes behind messages that were delivered before.
 #[tokio::test]
 async fn a_queue_that_is_deleted_under_a_waiting_batch_is_made_again() {
     let fixture = Fixture::new().await;
