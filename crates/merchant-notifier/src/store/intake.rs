@@ -69,7 +69,8 @@ pub struct NewNotification<'a> {
 }
 
 /// A lease is taken under the conditions of a claim: nothing keeps the notification from being sent, no lower version of its
-/// pay order is pending, and the merchant's breaker is not open.
+/// pay order is pending, and the merchant's breaker is not open. `OFFSET 0` has them looked up once for each row, and not
+/// wherever `leased` stands.
 const INSERT_NOTIFICATIONS: &str = concat!(
     "
 INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq,
@@ -91,6 +92,7 @@ CROSS JOIN LATERAL (
         AND ",
     no_lower_version_pending!(),
     "
+    OFFSET 0
 ) AS sending (leased)
 ORDER BY n.order_no, n.merchant_id, n.pay_order_no, n.event_type, n.seq
 ON CONFLICT ON CONSTRAINT notifications_event_key DO NOTHING

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use merchant_notifier::EndpointChange;
 use merchant_notifier::store::attempts::{self, Ended, Next, Recorded};
 use merchant_notifier::store::leases::{Claimed, Room, Share};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::merchant::{Merchant, Reply};
 use crate::store::{ROOM, URL, attempt, claim, record};
 use crate::support::{TestDatabase, event, merchant};
+use crate::webhooks::{LADDER, LIMITS, Replica, connect, statuses};
 
 async fn due(merchants: &[&str], each: usize) -> TestDatabase {
     let db = TestDatabase::create().await;
@@ -66,6 +69,25 @@ async fn a_batch_of_one_leaves_what_a_single_record_leaves() {
     let kinds = "SELECT count(DISTINCT (attempt, duration_ms, http_status, error_kind, response_excerpt))
         FROM notify.attempts";
     assert_eq!(db.value::<i64>(kinds).await, 1);
+}
+
+#[tokio::test]
+async fn who_has_acknowledged_gets_more_while_nothing_can_be_recorded() {
+    let db = TestDatabase::create().await;
+    let receiver = Merchant::start(|_| Reply::OK).await;
+    connect(&db, "m1", &receiver, EndpointChange::default()).await;
+    let count = 2 * LIMITS.per_endpoint as usize;
+    let events: Vec<_> = (0..count).map(|order| event("m1", &order.to_string())).collect();
+    db.notify(&events).await;
+    let mut client = db.database.client().await.unwrap();
+    let held = client.transaction().await.unwrap();
+    held.execute("LOCK TABLE notify.attempts", &[]).await.unwrap();
+    let replica = Replica::start(&db, LADDER);
+    receiver.wait_for(count).await;
+    held.rollback().await.unwrap();
+    statuses(&db, "DELIVERED", i64::try_from(count).unwrap()).await;
+    replica.stop().await;
+    assert_eq!(receiver.received().len(), count);
 }
 
 #[tokio::test]

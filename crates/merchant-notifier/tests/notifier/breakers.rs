@@ -8,8 +8,10 @@ use merchant_notifier::Ladder;
 use merchant_notifier::dispatch::{ErrorKind, next, probe_after};
 use merchant_notifier::store::attempts::{self, Attempt, Next, Recorded};
 use merchant_notifier::store::breakers::{self, Breaker, OPENS_AFTER};
+use merchant_notifier::store::intake::{NewNotification, insert_notifications};
 use merchant_notifier::store::leases::{self, Claimed, Room};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::store::{ROOM, URL, attempt, claim};
 use crate::support::{TestDatabase, event, merchant};
@@ -18,6 +20,7 @@ const LATER: Next = Next::Retry { after: Duration::from_secs(3600) };
 /// Columns of `pg_stat_xact_user_tables`.
 const READ: &str = "seq_tup_read + idx_tup_fetch";
 const WRITTEN: &str = "n_tup_ins + n_tup_upd + n_tup_del";
+const SCANS: &str = "seq_scan + idx_scan";
 const NO_LEASE: &str = "SELECT count(*) FROM notify.notifications WHERE attempts = 0 AND lease_token IS NULL";
 
 /// A database with an endpoint of `m1` and so many notifications due.
@@ -320,6 +323,26 @@ async fn a_merchant_that_is_well_costs_no_write() {
     attempts::record(&tx, &claimed, &attempt(Next::Delivered)).await.unwrap().unwrap();
     assert_eq!(counted(&tx, "breakers", WRITTEN).await, 0);
     assert_eq!(counted(&tx, "notifications", WRITTEN).await - before, 1);
+}
+
+#[tokio::test]
+async fn what_is_made_with_a_lease_looks_at_its_breaker_once() {
+    let db = due(0).await;
+    let event = event("m1", "10001");
+    let new = [NewNotification {
+        notification_id: Uuid::now_v7(),
+        key: &event.key(),
+        event: &event,
+        body: b"{}",
+        traceparent: None,
+        lease: true,
+    }];
+    let mut client = db.database.client().await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    let before = counted(&tx, "breakers", SCANS).await;
+    let made = insert_notifications(&tx, &new, Uuid::now_v7()).await.unwrap();
+    assert!(made[&new[0].notification_id].is_some(), "without a lease");
+    assert_eq!(counted(&tx, "breakers", SCANS).await - before, 1);
 }
 
 #[tokio::test]

@@ -322,3 +322,6 @@ async fn within<T>(
 ) -> Result<T, Interruption> {
     Ok(connection::within(what, REQUEST_TIMEOUT, request).await??)
 }
+
+#[cfg(test)]
+mod tests;
