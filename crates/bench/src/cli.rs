@@ -29,7 +29,7 @@ pub(crate) struct Cli {
     /// Measure only these parts.
     #[arg(long, value_delimiter = ',', value_name = "PART,…")]
     only: Vec<Part>,
-    /// Rounds of limits, textbook and payrelay, one after the other; the medians count.
+    /// Rounds of limits, textbook and payrelay, one after the other, and of replicas; the medians count.
     #[arg(long)]
     rounds: Option<usize>,
     /// Print what each statement costs under payrelay's load; needs `pg_stat_statements`, and costs a little itself.
@@ -107,14 +107,14 @@ async fn measure(machine: &Machine, cli: &Cli, report: &mut Report) -> Result<()
         report.growth(soak::measure(machine, duration, f64::from(cli.soak_rate)).await?);
         return Ok(());
     }
-    let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
+    let usual = if cli.quick { Plan::QUICK } else { Plan::FULL };
+    let plan = Plan { rounds: cli.rounds.unwrap_or(usual.rounds).max(1), ..usual };
     let wanted = |part: Part| {
         if cli.only.is_empty() { !cli.quick || ROUND.contains(&part) } else { cli.only.contains(&part) }
     };
     if ROUND.into_iter().any(wanted) {
-        let rounds = cli.rounds.unwrap_or(plan.rounds).max(1);
-        for round in 1..=rounds {
-            progress(format!("round {round} of {rounds}"));
+        for round in 1..=plan.rounds {
+            progress(format!("round {round} of {}", plan.rounds));
             let mut figures = Figures::default();
             for part in ROUND.into_iter().filter(|part| wanted(*part)) {
                 figures.extend(match part {
