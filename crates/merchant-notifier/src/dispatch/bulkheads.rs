@@ -36,14 +36,18 @@ struct Bulkhead {
 /// A place for one attempt, free again when it is dropped.
 #[derive(Debug)]
 pub struct Place {
-    _of_merchant: OwnedSemaphorePermit,
-    of_workers: OwnedSemaphorePermit,
+    of_merchant: Option<OwnedSemaphorePermit>,
+    _of_workers: OwnedSemaphorePermit,
 }
 
 impl Place {
-    /// Makes room for another attempt at the same merchant. What is returned keeps the worker busy until it is dropped.
-    pub(super) fn leave_merchant(self) -> OwnedSemaphorePermit {
-        self.of_workers
+    fn new(of_merchant: OwnedSemaphorePermit, of_workers: OwnedSemaphorePermit) -> Self {
+        Self { of_merchant: Some(of_merchant), _of_workers: of_workers }
+    }
+
+    /// Makes room for another attempt at the same merchant; the worker stays busy.
+    pub(super) fn leave_merchant(&mut self) {
+        self.of_merchant = None;
     }
 }
 
@@ -61,7 +65,7 @@ impl Bulkheads {
         let place = || {
             let of_merchant = Arc::clone(&bulkhead.places).try_acquire_owned().ok()?;
             let of_workers = Arc::clone(&self.workers).try_acquire_owned().ok()?;
-            Some(Place { _of_merchant: of_merchant, of_workers })
+            Some(Place::new(of_merchant, of_workers))
         };
         let place = if bulkhead.behind { None } else { place() };
         bulkhead.behind = place.is_none();
@@ -73,7 +77,7 @@ impl Bulkheads {
         let places = Arc::clone(&self.of(&mut self.lock(), merchant_id).places);
         let of_merchant = places.acquire_owned().await.ok()?;
         let of_workers = Arc::clone(&self.workers).acquire_owned().await.ok()?;
-        Some(Place { _of_merchant: of_merchant, of_workers })
+        Some(Place::new(of_merchant, of_workers))
     }
 
     /// Notes that something of the merchant waits in the database.
@@ -187,7 +191,11 @@ mod tests {
     #[test]
     fn whoever_was_answered_leaves_its_merchant_before_its_worker() {
         let bulkheads = Bulkheads::new(Limits { workers: 2, per_endpoint: 1 });
-        let workers = [(); 2].map(|()| bulkheads.for_new(&merchant("m1")).map(Place::leave_merchant));
+        let workers = [(); 2].map(|()| {
+            let mut place = bulkheads.for_new(&merchant("m1"));
+            place.iter_mut().for_each(Place::leave_merchant);
+            place
+        });
         assert_eq!(workers.iter().flatten().count(), 2);
         assert!(bulkheads.for_new(&merchant("m1")).is_none(), "no worker is free");
         drop(workers);

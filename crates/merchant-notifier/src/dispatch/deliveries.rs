@@ -113,18 +113,15 @@ impl Inner {
     /// Sends one claimed notification and records the attempt. A merchant that has acknowledged may get the next at once; where
     /// the attempt failed, its breaker must count that first. What was acknowledged before a merchant failed may be recorded after
     /// that, and close a breaker that has just opened: then it opens again.
-    async fn attempt(&self, claimed: &Claimed, place: Place) {
+    async fn attempt(&self, claimed: &Claimed, mut place: Place) {
         let attempt = self.sender.attempt(claimed).await;
         log(claimed, &attempt);
         fail::fail_point!("attempts::before_record", |_| std::process::abort());
-        let kept = if attempt.next == Next::Delivered {
-            let _worker = place.leave_merchant();
+        if attempt.next == Next::Delivered {
+            place.leave_merchant();
             self.place_is_free();
-            self.recorder.record(claimed, &attempt).await
-        } else {
-            let _place = place;
-            self.recorder.record(claimed, &attempt).await
-        };
+        }
+        let kept = self.recorder.record(claimed, &attempt).await;
         fail::fail_point!("attempts::after_record", |_| std::process::abort());
         counter!("payrelay_webhook_attempts_recorded_total", "recorded" => if kept { "yes" } else { "no" })
             .increment(1);
