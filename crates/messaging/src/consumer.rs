@@ -11,6 +11,7 @@
 mod delivery;
 mod session;
 mod settle;
+mod subscription;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

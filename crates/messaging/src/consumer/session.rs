@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::subscription::Subscription;
 use super::{Consumer, Copies, Delivery, Handler};
 use crate::reconnect::Backoff;
 use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
@@ -17,9 +17,7 @@ use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the beginning of one batch to that of the next, at least, unless the first was full; and the longest that a batch is
 /// gathered. A transaction costs as much as some of its rows, so in the midst of traffic it is worth waiting for a few more.
-const PACE: Duration = Duration::from_millis(10);
-/// What is published together comes together: a batch is gathered once nothing has come for so long.
-const LULL: Duration = Duration::from_millis(1);
+pub(super) const PACE: Duration = Duration::from_millis(10);
 /// The argument of a subscription that says in which order the broker serves several.
 const PRIORITY: &str = "x-priority";
 
@@ -115,8 +113,7 @@ impl<'a, H: Handler> Session<'a, H> {
         let session = Self { consumer, copies, handler, cancel, channel };
         let mut prefetch = 1;
         loop {
-            let (stream, tag) = session.subscribe(prefetch).await?;
-            let mut subscription = Subscription { stream, tag, cancelled: false, ended: false };
+            let mut subscription = session.subscribe(prefetch).await?;
             let next = session.serve(&mut subscription, prefetch).await?;
             prefetch = match next {
                 Next::Widen => consumer.prefetch(),
@@ -126,7 +123,7 @@ impl<'a, H: Handler> Session<'a, H> {
         }
     }
 
-    async fn subscribe(&self, prefetch: u16) -> Result<(lapin::Consumer, ShortString), Interruption> {
+    async fn subscribe(&self, prefetch: u16) -> Result<Subscription<'a>, Interruption> {
         within("set the prefetch", self.channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let queue = self.queue().queue.as_str().into();
         let mut arguments = FieldTable::default();
@@ -139,17 +136,16 @@ impl<'a, H: Handler> Session<'a, H> {
         );
         let stream = within("subscribe", subscribing).await?;
         self.consumer.status.set(true);
-        let tag = stream.tag();
-        Ok((stream, tag))
+        Ok(Subscription::new(self.queue(), stream))
     }
 
     /// Takes batch after batch, each as large as what has arrived meanwhile.
-    async fn serve(&self, subscription: &mut Subscription, prefetch: u16) -> Result<Next, Interruption> {
+    async fn serve(&self, subscription: &mut Subscription<'_>, prefetch: u16) -> Result<Next, Interruption> {
         let mut not_before = Instant::now();
         loop {
             let paced = async {
                 sleep_until(not_before).await;
-                subscription.next(self.queue()).await
+                subscription.next().await
             };
             let first = tokio::select! {
                 biased;
@@ -170,7 +166,7 @@ impl<'a, H: Handler> Session<'a, H> {
             }
             let began = Instant::now();
             let limit = if probing { 1 } else { self.consumer.batch.into() };
-            let batch = subscription.gather(first, self.queue(), limit).await?;
+            let batch = subscription.gather(first, limit).await?;
             let full = batch.len() >= limit;
             not_before = if full { began } else { began + PACE };
             if batch.iter().any(Delivery::is_suspicious) {
@@ -211,7 +207,7 @@ impl<'a, H: Handler> Session<'a, H> {
     /// process now, no sound one is in hand to be counted.
     async fn finish(
         &self,
-        subscription: &mut Subscription,
+        subscription: &mut Subscription<'_>,
         mut in_hand: Vec<Delivery>,
     ) -> Result<(), Interruption> {
         in_hand.extend(self.unsubscribe(subscription).await?);
@@ -226,15 +222,14 @@ impl<'a, H: Handler> Session<'a, H> {
     }
 
     /// Takes nothing more; returns what was delivered before the broker knew.
-    async fn unsubscribe(&self, subscription: &mut Subscription) -> Result<Vec<Delivery>, Interruption> {
+    async fn unsubscribe(&self, subscription: &mut Subscription<'_>) -> Result<Vec<Delivery>, Interruption> {
         if !subscription.cancelled {
             subscription.cancelled = true;
-            let cancelling =
-                self.channel.basic_cancel(subscription.tag.clone(), BasicCancelOptions::default());
+            let cancelling = self.channel.basic_cancel(subscription.tag(), BasicCancelOptions::default());
             within("unsubscribe", cancelling).await?;
         }
         let mut in_hand = Vec::new();
-        while let Some(delivery) = subscription.next(self.queue()).await? {
+        while let Some(delivery) = subscription.next().await? {
             in_hand.push(delivery);
         }
         Ok(in_hand)
@@ -252,67 +247,8 @@ impl<'a, H: Handler> Session<'a, H> {
         Ok(())
     }
 
-    pub(super) fn queue(&self) -> &ConsumerQueue {
+    pub(super) const fn queue(&self) -> &'a ConsumerQueue {
         &self.consumer.queue
-    }
-}
-
-/// A stream of deliveries.
-struct Subscription {
-    stream: lapin::Consumer,
-    tag: ShortString,
-    cancelled: bool,
-    /// The client tells the end once, and nothing ever after.
-    ended: bool,
-}
-
-impl Subscription {
-    /// The next message; `None` at the end of the subscription.
-    async fn next(&mut self, queue: &ConsumerQueue) -> Result<Option<Delivery>, Interruption> {
-        if self.ended {
-            return Ok(None);
-        }
-        let delivery = self.stream.next().await.transpose()?;
-        self.ended = delivery.is_none();
-        Ok(delivery.map(|delivery| Delivery::new(queue, delivery)))
-    }
-
-    /// `first` and what comes with it, up to `limit` messages.
-    async fn gather(
-        &mut self,
-        first: Delivery,
-        queue: &ConsumerQueue,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, Interruption> {
-        let began = Instant::now();
-        let mut batch = vec![first];
-        self.take_arrived(&mut batch, queue, limit)?;
-        while batch.len() < limit && !self.ended && began.elapsed() < PACE {
-            let gathered = batch.len();
-            sleep(LULL).await;
-            self.take_arrived(&mut batch, queue, limit)?;
-            if batch.len() == gathered {
-                break;
-            }
-        }
-        Ok(batch)
-    }
-
-    /// Adds what has arrived. Waits for nothing.
-    fn take_arrived(
-        &mut self,
-        batch: &mut Vec<Delivery>,
-        queue: &ConsumerQueue,
-        limit: usize,
-    ) -> Result<(), Interruption> {
-        while batch.len() < limit {
-            match self.next(queue).now_or_never() {
-                Some(Ok(Some(delivery))) => batch.push(delivery),
-                Some(Err(error)) => return Err(error),
-                Some(Ok(None)) | None => break,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -322,6 +258,3 @@ async fn within<T>(
 ) -> Result<T, Interruption> {
     Ok(connection::within(what, REQUEST_TIMEOUT, request).await??)
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,12 +2,13 @@
 
 use devstack::testing::Vhost;
 use lapin::BasicProperties;
-use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::*;
-use crate::Broker;
+use crate::{Broker, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -29,10 +30,8 @@ async fn an_end_that_came_while_a_batch_was_gathered_is_told_again() {
         BasicConsumeOptions::default(),
         FieldTable::default(),
     );
-    let stream = consuming.await.unwrap();
-    let tag = stream.tag();
-    let mut subscription = Subscription { stream, tag, cancelled: false, ended: false };
-    let first = timeout(DEADLINE, subscription.next(&queue)).await.unwrap().unwrap().unwrap();
+    let mut subscription = Subscription::new(&queue, consuming.await.unwrap());
+    let first = timeout(DEADLINE, subscription.next()).await.unwrap().unwrap().unwrap();
 
     channel.queue_delete(name(), QueueDeleteOptions::default()).await.unwrap();
     let mut batch = vec![first];
@@ -40,9 +39,9 @@ async fn an_end_that_came_while_a_batch_was_gathered_is_told_again() {
     while !subscription.ended {
         assert!(began.elapsed() < DEADLINE, "the broker does not tell the end");
         sleep(LULL).await;
-        subscription.take_arrived(&mut batch, &queue, 10).unwrap();
+        subscription.take_arrived(&mut batch, 10).unwrap();
     }
     assert_eq!(batch.len(), 1);
-    let told = timeout(DEADLINE, subscription.next(&queue)).await.expect("the end is told once more");
+    let told = timeout(DEADLINE, subscription.next()).await.expect("the end is told once more");
     assert!(told.unwrap().is_none());
 }
