@@ -112,8 +112,15 @@ impl Receiver {
     async fn write(&self, events: &[&Event]) -> Result<HashMap<MerchantId, Destination>, Error> {
         let mut leasing = self.leasing(events);
         let leased = &leasing;
-        let written =
-            self.database.transaction(|tx| Box::pin(async move { write(&tx, events, leased).await })).await?;
+        let attempt = |careful| {
+            self.database
+                .transaction(move |tx| Box::pin(async move { write(&tx, events, leased, careful).await }))
+        };
+        let written = match attempt(false).await {
+            // Perhaps by the log alone: an event id that was used before, or an event that is older than the log.
+            Err(Error::Rejected(_)) => attempt(true).await?,
+            written => written?,
+        };
         fail::fail_point!("notifications::after_commit", |_| std::process::abort());
         for event in events {
             let Some(lease_until) = written.made.get(&event.notification_id) else { continue };
@@ -186,7 +193,14 @@ fn is_upstream(delivery: &Delivery) -> bool {
     delivery.headers.get(header::SOURCE).is_none_or(|source| source != events::SOURCE)
 }
 
-async fn write(tx: &Transaction<'_>, events: &[&Event], leasing: &Leasing) -> Result<Written, Error> {
+/// Unless it is `careful`, events that are all told of for the first time are taken for new to the log, which rejects what is
+/// not.
+async fn write(
+    tx: &Transaction<'_>,
+    events: &[&Event],
+    leasing: &Leasing,
+    careful: bool,
+) -> Result<Written, Error> {
     let merchants: HashSet<&MerchantId> = events.iter().map(|event| &event.key.merchant_id).collect();
     let known = intake::destinations(tx, &merchants.into_iter().collect::<Vec<_>>()).await?;
     let events: Vec<&Event> =
@@ -225,7 +239,8 @@ async fn write(tx: &Transaction<'_>, events: &[&Event], leasing: &Leasing) -> Re
             }
         })
         .collect();
-    intake::insert_handled(tx, &handled).await?;
+    let careful = careful || handled.iter().any(|handled| !handled.applied);
+    intake::insert_handled(tx, &handled, careful).await?;
     fail::fail_point!("notifications::before_commit", |_| std::process::abort());
     Ok(Written { known, made })
 }

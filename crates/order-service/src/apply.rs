@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use events::codec::Incoming;
-use storage::{Error, Transaction};
+use storage::{Database, Error, Transaction};
 
 use crate::decide::OrderState;
 use crate::fold::{self, Folded, Outcome};
@@ -16,9 +16,27 @@ use crate::store::handled::{self, Handled, HandledOutcome};
 /// Locks the orders of `messages`, folds the messages into them, and writes what has changed together with the log of
 /// handled events. `origins` has one for each message. Answers one outcome for each message.
 pub async fn apply(
+    database: &Database,
+    messages: &[&Incoming],
+    origins: &[Origin],
+) -> Result<Vec<Outcome>, Error> {
+    let attempt = |careful| {
+        database
+            .transaction(move |tx| Box::pin(async move { apply_in(&tx, messages, origins, careful).await }))
+    };
+    match attempt(false).await {
+        // Perhaps by the log alone: an event id that was used before, or an event that is older than the log.
+        Err(Error::Rejected(_)) => attempt(true).await,
+        applied => applied,
+    }
+}
+
+/// Unless it is `careful`, events that are applied are taken for new to the log, which rejects what is not.
+async fn apply_in(
     tx: &Transaction<'_>,
     messages: &[&Incoming],
     origins: &[Origin],
+    careful: bool,
 ) -> Result<Vec<Outcome>, Error> {
     let orders = applying::lock(tx, &fold::keys(messages), fold::looks_at_notes(messages)).await?;
     let states = orders.iter().map(|(key, order)| (key.clone(), &order.state)).collect();
@@ -26,12 +44,13 @@ pub async fn apply(
 
     let changes: Vec<_> = changed.iter().collect();
     let (splits, notes) = (first_splits(&orders, &changed), new_notes(&orders, &changed));
+    let careful = careful || outcomes.iter().any(|outcome| *outcome != Outcome::Applied);
     // Polled together, the statements travel together.
     tokio::try_join!(
         applying::update(tx, &changes),
         applying::insert_sub_orders(tx, &splits),
         applying::insert_notes(tx, &notes),
-        handled::insert(tx, log(messages, origins, &outcomes)),
+        handled::insert(tx, log(messages, origins, &outcomes), careful),
     )?;
     fail::fail_point!("orders::before_commit", |_| std::process::abort());
     Ok(outcomes)

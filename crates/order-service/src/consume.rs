@@ -48,10 +48,7 @@ impl PayEvents {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let applied = self
-            .database
-            .transaction(|tx| Box::pin(async move { apply(&tx, messages, origins).await }))
-            .await;
+        let applied = apply(&self.database, messages, origins).await;
         fail::fail_point!("orders::after_commit", |_| std::process::abort());
         applied.map_err(|error| handler_error(&error))
     }

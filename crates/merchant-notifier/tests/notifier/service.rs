@@ -168,6 +168,26 @@ async fn an_event_becomes_one_signed_webhook_and_its_refund_comes_after_it() {
     replica.stop().await;
 }
 
+/// The id of another event, by a publisher's mistake, and a day that has no partition any more.
+#[tokio::test]
+async fn what_the_log_cannot_take_is_told_all_the_same() {
+    let servers = Servers::start().await;
+    let replica = servers.replica().await;
+    let merchant = Merchant::start(|_| Reply::OK).await;
+    replica.connect("m1", &merchant).await;
+    let (first, mut same_id, mut old) = (event("m1", "10001"), event("m1", "10002"), event("m1", "10003"));
+    (same_id.event_id, same_id.occurred_at) = (first.event_id, first.occurred_at);
+    old.occurred_at -= time::Duration::days(400);
+    servers.publish(vec![message(&first)]).await;
+    servers.notifications("DELIVERED", 1).await;
+    servers.publish([&same_id, &old].map(message).into()).await;
+    servers.notifications("DELIVERED", 3).await;
+
+    let logged: Vec<String> = servers.db.value("SELECT array_agg(order_no) FROM notify.handled").await;
+    assert_eq!(logged, ["10001"]);
+    replica.stop().await;
+}
+
 #[tokio::test]
 async fn poison_among_good_messages_is_dead_lettered_alone() {
     let servers = Servers::start().await;

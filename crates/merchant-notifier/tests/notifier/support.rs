@@ -96,7 +96,7 @@ impl TestDatabase {
                         upstream: false,
                     })
                     .collect();
-                intake::insert_handled(&tx, &handled).await?;
+                intake::insert_handled(&tx, &handled, true).await?;
                 Ok::<_, storage::Error>(
                     new.iter().map(|n| made.get(&n.notification_id).map(Option::is_some)).collect(),
                 )

@@ -39,6 +39,21 @@ async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
     assert_eq!(logged(&fixture).await, [], "a day without a partition is not logged");
 }
 
+/// The id of another event, by a publisher's mistake, and a day that has no partition any more.
+#[tokio::test]
+async fn what_the_log_cannot_take_is_applied_all_the_same() {
+    let fixture = Fixture::with_orders(&["1", "2", "3"]).await;
+    let (first, mut same_id, mut old) = (success("1"), success("2"), success("3"));
+    (same_id.event_id, same_id.occurred_at) = (first.event_id, first.occurred_at);
+    old.occurred_at -= Duration::days(400);
+    for (event, order_no) in [(&first, "1"), (&same_id, "2"), (&old, "3")] {
+        assert_eq!(fixture.apply(&[full(event)]).await, [Outcome::Applied]);
+        assert_eq!(fixture.order(order_no).await.status, OrderStatus::Paid);
+    }
+    let ids: Vec<_> = logged(&fixture).await.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, [first.event_id.0]);
+}
+
 #[tokio::test]
 async fn an_event_on_either_side_of_midnight_is_logged_on_its_own_day_whenever_it_comes() {
     let fixture = Fixture::with_orders(&["1", "2"]).await;

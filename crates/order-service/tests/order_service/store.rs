@@ -48,7 +48,7 @@ impl Fixture {
         let origin = Origin { upstream: false, traceparent: Some("00-1-2-01".to_owned()) };
         let origins = &vec![origin; messages.len()];
         let messages = &messages.iter().collect::<Vec<_>>();
-        self.database.transaction(|tx| Box::pin(async move { apply(&tx, messages, origins).await })).await
+        apply(&self.database, messages, origins).await
     }
 
     pub(crate) async fn order(&self, order_no: &str) -> Order {
