@@ -138,19 +138,16 @@ pub async fn record(
 /// As [`RECORD`] for attempts that were acknowledged, many in one statement. They say that their endpoints are well, so a
 /// breaker goes; its row is locked after the notifications', sorted, for others may close it at the same time.
 const RECORD_DELIVERED: &str = "
-WITH ended AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::smallint[], $7::text[])
-        AS ended (notification_id, lease_token, attempt, started_at, duration_ms, http_status, response_excerpt)
-), recorded AS (
+WITH recorded AS (
     UPDATE notify.notifications n
     SET status = 'DELIVERED', attempts = e.attempt, lease_token = NULL, lease_until = NULL, finished_at = now()
-    FROM ended e
+    FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::integer[], $6::smallint[], $7::text[])
+        AS e (notification_id, lease_token, attempt, started_at, duration_ms, http_status, response_excerpt)
     WHERE n.notification_id = e.notification_id AND n.lease_token = e.lease_token
-    RETURNING n.notification_id, n.merchant_id
+    RETURNING e.*, n.merchant_id
 ), logged AS (
     INSERT INTO notify.attempts (notification_id, attempt, started_at, duration_ms, http_status, response_excerpt)
-    SELECT notification_id, attempt, started_at, duration_ms, http_status, response_excerpt
-    FROM ended JOIN recorded USING (notification_id)
+    SELECT notification_id, attempt, started_at, duration_ms, http_status, response_excerpt FROM recorded
     WHERE to_regclass('notify.attempts_p' || to_char(started_at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
 ), well AS MATERIALIZED (
     SELECT merchant_id FROM notify.breakers WHERE merchant_id IN (SELECT merchant_id FROM recorded)
