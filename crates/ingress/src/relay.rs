@@ -31,7 +31,7 @@ const BATCH: u16 = 512;
 /// How often the outbox is looked at while nothing wakes the relay.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// From the beginning of one batch to that of the next, at most. Unless it was full, a batch is followed after twice the time
-/// that it took, for it costs two statements and a flush of both queues, however few events it holds. What is committed
+/// that it took, for it costs three statements and a flush of both queues, however few events it holds. What is committed
 /// after a pause does not wait.
 const PACE: Duration = Duration::from_millis(8);
 /// The first and the longest pause after a failure.

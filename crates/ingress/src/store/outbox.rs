@@ -4,6 +4,8 @@ use events::{EventId, PayOrderNo};
 use sha2::{Digest, Sha256};
 use storage::{Client, Error, GenericClient, Transaction};
 use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use crate::facts::NewEvent;
@@ -67,17 +69,20 @@ fn slot(pay_order_no: &PayOrderNo) -> i16 {
     hash.first().copied().map_or(0, i16::from)
 }
 
-/// `LIMIT 1` makes the planner look every event up by its key, whatever it believes of the sizes of the tables.
-const READ: &str = "
-    SELECT p.id, p.attempts, p.event_id, p.occurred_at, e.type, e.pay_order_no, e.traceparent, e.tracestate, e.payload
-    FROM (
-        SELECT id, attempts, event_id, occurred_at FROM pay.outbox_pending
-        WHERE id > $1 AND slot % $2 = $3 AND (not_before IS NULL OR not_before <= $4)
-        ORDER BY id LIMIT $5
-    ) p
+const DUE: &str = "
+    SELECT id, attempts, occurred_at, event_id FROM pay.outbox_pending
+    WHERE id > $1 AND slot % $2 = $3 AND (not_before IS NULL OR not_before <= $4)
+    ORDER BY id LIMIT $5";
+
+/// By itself, so that the times of the events are known before it begins: of the partitions, one for each day of the
+/// retention, it opens only those between the first and the last. `LIMIT 1` makes the planner look every event up by its
+/// key, whatever it believes of the sizes of the tables.
+pub(super) const EVENTS: &str = "
+    SELECT p.id, p.attempts, p.occurred_at, p.event_id, e.type, e.pay_order_no, e.traceparent, e.tracestate, e.payload
+    FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::uuid[]) AS p (id, attempts, occurred_at, event_id)
     CROSS JOIN LATERAL (
         SELECT type, pay_order_no, traceparent, tracestate, payload FROM pay.events e
-        WHERE e.occurred_at = p.occurred_at AND e.event_id = p.event_id LIMIT 1
+        WHERE e.occurred_at = p.occurred_at AND e.event_id = p.event_id AND e.occurred_at BETWEEN $5 AND $6 LIMIT 1
     ) e
     ORDER BY p.id";
 
@@ -89,22 +94,34 @@ pub(crate) async fn read(
     now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Pending>, Error> {
-    let statement = client.prepare_cached(READ).await?;
-    let rows = client.query(&statement, &[&low, &shard.shards, &shard.shard, &now, &limit]).await?;
-    let pending = rows.iter().map(|row| {
-        Ok(Pending {
-            id: row.try_get("id")?,
-            event_id: EventId(row.try_get::<_, Uuid>("event_id")?),
-            event_type: row.try_get("type")?,
-            pay_order_no: row.try_get("pay_order_no")?,
-            occurred_at: row.try_get("occurred_at")?,
-            traceparent: row.try_get("traceparent")?,
-            tracestate: row.try_get("tracestate")?,
-            payload: row.try_get("payload")?,
-            attempts: row.try_get("attempts")?,
-        })
-    });
-    pending.collect()
+    let statement = client.prepare_cached(DUE).await?;
+    let due = client.query(&statement, &[&low, &shard.shards, &shard.shard, &now, &limit]).await?;
+    let ids: Vec<i64> = column(&due, "id")?;
+    let attempts: Vec<i32> = column(&due, "attempts")?;
+    let times: Vec<OffsetDateTime> = column(&due, "occurred_at")?;
+    let event_ids: Vec<Uuid> = column(&due, "event_id")?;
+    let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return Ok(Vec::new()) };
+    let statement = client.prepare_cached(EVENTS).await?;
+    let rows = client.query(&statement, &[&ids, &attempts, &times, &event_ids, first, last]).await?;
+    rows.iter().map(pending).collect()
+}
+
+fn column<'a, T: FromSql<'a>>(rows: &'a [Row], name: &str) -> Result<Vec<T>, Error> {
+    rows.iter().map(|row| Ok(row.try_get(name)?)).collect()
+}
+
+fn pending(row: &Row) -> Result<Pending, Error> {
+    Ok(Pending {
+        id: row.try_get("id")?,
+        event_id: EventId(row.try_get::<_, Uuid>("event_id")?),
+        event_type: row.try_get("type")?,
+        pay_order_no: row.try_get("pay_order_no")?,
+        occurred_at: row.try_get("occurred_at")?,
+        traceparent: row.try_get("traceparent")?,
+        tracestate: row.try_get("tracestate")?,
+        payload: row.try_get("payload")?,
+        attempts: row.try_get("attempts")?,
+    })
 }
 
 /// Not flushed before it is answered: a row that comes back after a crash is published once more, and absorbed.

@@ -1,5 +1,7 @@
 //! What expires goes, what guards stays, and a day without partitions loses nothing.
 
+use tokio_postgres::SimpleQueryMessage;
+
 use super::*;
 
 /// Longer than any retention.
@@ -119,4 +121,21 @@ async fn callbacks_are_kept_in_partitions_of_before_and_after_the_migration() {
     assert_eq!(store.count("pay.callbacks WHERE outcome = 'refused'").await, 5);
     let strange = insert("0").replace("refused", "strange");
     assert!(client.batch_execute(&strange).await.is_err(), "the condition is still one");
+}
+
+/// A partition that is opened costs as much as a row that is read, and there is one for each day of the retention.
+#[tokio::test]
+async fn events_are_read_from_the_partitions_of_their_days_alone() {
+    let store = Store::create().await;
+    let client = store.client().await;
+    let partitions = store.count("pg_inherits WHERE inhparent = 'pay.events'::regclass").await;
+    assert!(partitions > 7, "{partitions}");
+    client.batch_execute(&format!("PREPARE events AS {}", outbox::EVENTS)).await.unwrap();
+    let explain = "EXPLAIN EXECUTE events('{}', '{}', '{}', '{}', now(), now())";
+    let plan = client.simple_query(explain).await.unwrap();
+    let removed = plan.iter().find_map(|line| match line {
+        SimpleQueryMessage::Row(line) => line.get(0)?.trim().strip_prefix("Subplans Removed: ")?.parse().ok(),
+        _ => None,
+    });
+    assert_eq!(removed, Some(partitions - 1));
 }
