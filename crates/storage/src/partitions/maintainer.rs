@@ -18,6 +18,9 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Creating and dropping lock the whole table: while they wait, everybody waits behind them.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
+/// Partitions that are created in one transaction: it keeps the locks of all of them, and the server has room for some
+/// thousands in all (`max_locks_per_transaction`), which years of retention would fill.
+const CREATED_AT_ONCE: usize = 100;
 /// One replica at a time maintains a table; the others find the work done.
 const LOCK_MAINTENANCE: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('payrelay.partitions.' || $1::text, 0))";
@@ -93,20 +96,29 @@ impl Maintainer {
         today: Date,
         report: &mut Report,
     ) -> Result<Vec<Date>, Error> {
-        match self
-            .database
-            .transaction(|tx| Box::pin(async move { create_missing(&tx, table, today).await }))
-            .await
-        {
-            Ok(plan) => {
-                report.created.extend(plan.create.iter().map(|day| display_name(table, *day)));
-                Ok(plan.drop)
+        loop {
+            match self
+                .database
+                .transaction(|tx| Box::pin(async move { create_missing(&tx, table, today).await }))
+                .await
+            {
+                Ok(plan) => {
+                    report.created.extend(plan.create.iter().map(|day| display_name(table, *day)));
+                    if plan.create.len() < CREATED_AT_ONCE {
+                        return Ok(plan.drop);
+                    }
+                    tracing::info!(
+                        table = table.table,
+                        created = report.created.len(),
+                        "partitions are created"
+                    );
+                }
+                Err(Error::Retryable(_)) => {
+                    report.postponed.push(format!("{}.{}", table.schema, table.table));
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(error),
             }
-            Err(Error::Retryable(_)) => {
-                report.postponed.push(format!("{}.{}", table.schema, table.table));
-                Ok(Vec::new())
-            }
-            Err(error) => Err(error),
         }
     }
 
@@ -137,11 +149,13 @@ pub(crate) async fn missing(
     Ok(needed.filter(|day| !existing.contains(day)).map(|day| display_name(table, day)).collect())
 }
 
+/// Creates up to [`CREATED_AT_ONCE`], and says which.
 async fn create_missing(tx: &Transaction<'_>, table: &Partitioned, today: Date) -> Result<Plan, Error> {
     let parent = qualified(table.schema, table.table);
     tx.batch_execute(LOCK_TIMEOUT).await?;
     tx.execute(LOCK_MAINTENANCE, &[&parent]).await?;
-    let plan = plan(table, &existing_days(tx, table, &parent).await?, today);
+    let mut plan = plan(table, &existing_days(tx, table, &parent).await?, today);
+    plan.create.truncate(CREATED_AT_ONCE);
     for day in &plan.create {
         tx.batch_execute(&create_statement(table, *day)).await?;
     }

@@ -59,6 +59,20 @@ async fn midnight_needs_no_luck() {
 }
 
 #[tokio::test]
+async fn years_of_retention_are_made_piece_by_piece() {
+    let (fixture, _) = fixture().await;
+    let years = Partitioned { retention_days: 996, ..HANDLED };
+    let maintainer = Maintainer::new(fixture.database.clone(), vec![years]);
+    let report = maintainer.maintain(NOW).await.unwrap();
+    assert_eq!(report.created.len(), 1000);
+    assert_eq!(report.created[999], "orders.handled_p20260203");
+    let most = "SELECT max(count) FROM (
+        SELECT count(*) FROM pg_class WHERE relname LIKE 'handled_p%' GROUP BY xmin::text) AS transactions";
+    assert_eq!(fixture.count(most).await, 100);
+    assert_eq!(maintainer.maintain(NOW).await.unwrap(), Report::default());
+}
+
+#[tokio::test]
 async fn an_expired_partition_stays_while_a_row_must() {
     let (fixture, maintainer) = fixture().await;
     maintainer.maintain(NOW).await.unwrap();
