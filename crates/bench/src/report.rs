@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::figures::Figures;
 use crate::machine::cores;
 use crate::output::line;
+use crate::stats::median;
 
 /// All that was measured in one run.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(crate) struct Report {
 struct Target {
     name: String,
     value: f64,
+    /// Of which the value is the median; none where there are no rounds of it.
+    rounds: Vec<f64>,
     bound: Bound,
 }
 
@@ -88,23 +91,19 @@ impl Report {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["FIGURE", "MEDIAN", "ROUNDS"]);
         for (name, value) in figures.iter() {
-            let rounds: Vec<_> =
-                self.rounds.iter().filter_map(|round| round.get(name)).map(rounded).collect();
-            table.add_row([
-                name.to_owned(),
-                rounded(value),
-                if rounds.len() > 1 { rounds.join(" ") } else { String::new() },
-            ]);
+            let rounds: Vec<_> = self.rounds.iter().filter_map(|round| round.get(name)).collect();
+            table.add_row([name.to_owned(), rounded(value), row_of(&rounds)]);
         }
         line(table.trim_fmt())?;
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["TARGET", "IS", "BOUND", ""]);
-        for target in targets(&figures) {
+        table.load_style(presets::NOTHING).set_header(["TARGET", "IS", "BOUND", "", "ROUNDS"]);
+        for target in targets(&figures, &self.rounds) {
             table.add_row([
                 target.name.clone(),
                 format!("{:.2}", target.value),
                 target.bound.to_string(),
                 if target.is_met() { "met" } else { "MISSED" }.to_owned(),
+                row_of(&target.rounds),
             ]);
         }
         line(format!("\n{}", table.trim_fmt()))
@@ -120,10 +119,10 @@ impl Report {
         object.insert("settings".to_owned(), Value::Object(settings.collect()));
         let rounds: Vec<Map<String, Value>> = self.rounds.iter().map(Figures::to_json).collect();
         object.insert("rounds".to_owned(), json!(rounds));
-        let targets: Vec<Value> = targets(&figures)
+        let targets: Vec<Value> = targets(&figures, &self.rounds)
             .iter()
             .map(|target| {
-                json!({"target": target.name, "is": target.value, "bound": target.bound.to_string(), "met": target.is_met()})
+                json!({"target": target.name, "is": target.value, "rounds": target.rounds, "bound": target.bound.to_string(), "met": target.is_met()})
             })
             .collect();
         object.insert("targets".to_owned(), json!(targets));
@@ -147,11 +146,17 @@ fn conditions() -> Value {
     })
 }
 
-fn targets(figures: &Figures) -> Vec<Target> {
-    let target = |name: &str, value: f64, bound| Target { name: name.to_owned(), value, bound };
+/// Ratios are those within a round, for the machine may be twice as fast in the next.
+fn targets(figures: &Figures, rounds: &[Figures]) -> Vec<Target> {
+    let target =
+        |name: &str, value: f64, bound| Target { name: name.to_owned(), value, rounds: Vec::new(), bound };
     let mut targets: Vec<_> = RATIOS
         .iter()
-        .filter_map(|(name, of, to, bound)| Some(target(name, figures.ratio(of, to)?, *bound)))
+        .filter_map(|(name, of, to, bound)| {
+            let rounds: Vec<_> = rounds.iter().filter_map(|round| round.ratio(of, to)).collect();
+            let value = median(&rounds).or_else(|| figures.ratio(of, to))?;
+            Some(Target { rounds, ..target(name, value, *bound) })
+        })
         .collect();
     let p99 = figures.get("end_to_end_p99_ms");
     targets.extend(p99.map(|p99| target("end to end p99 at half load, ms", p99, Bound::AtMost(50.0))));
@@ -183,6 +188,14 @@ impl std::fmt::Display for Bound {
     }
 }
 
+/// What was found round by round, if there was more than one.
+fn row_of(rounds: &[f64]) -> String {
+    match rounds {
+        [] | [_] => String::new(),
+        rounds => rounds.iter().copied().map(rounded).collect::<Vec<_>>().join(" "),
+    }
+}
+
 /// As many decimals as the size of the number is worth.
 fn rounded(value: f64) -> String {
     let decimals = if value.abs() >= 100.0 { 0 } else { 2 };
@@ -196,13 +209,26 @@ mod tests {
     #[test]
     fn targets_are_judged_where_there_are_figures() {
         let mut figures = Figures::default();
-        assert_eq!(targets(&figures), []);
+        assert_eq!(targets(&figures, &[]), []);
         figures.set("end_to_end_per_s", 4_500.0);
         figures.set("textbook_end_to_end_per_s", 1_000.0);
         figures.set("end_to_end_p99_ms", 61.0);
         figures.set("peak_rss_mb.ingress", 40.0);
         figures.set("peak_rss_mb.postgresql", 400.0);
-        let met: Vec<_> = targets(&figures).iter().map(|target| (target.value, target.is_met())).collect();
+        let met: Vec<_> =
+            targets(&figures, &[]).iter().map(|target| (target.value, target.is_met())).collect();
         assert_eq!(met, [(4.5, true), (61.0, false), (40.0, true)]);
+    }
+
+    #[test]
+    fn a_ratio_is_one_within_a_round() {
+        let rounds = [(4_000.0, 1_000.0), (8_400.0, 2_000.0), (6_000.0, 2_000.0)].map(|(ours, theirs)| {
+            let mut round = Figures::default();
+            round.set("end_to_end_per_s", ours);
+            round.set("textbook_end_to_end_per_s", theirs);
+            round
+        });
+        let targets = targets(&Figures::medians(&rounds), &rounds);
+        assert_eq!((targets[0].value, &*targets[0].rounds), (4.0, &[4.0, 4.2, 3.0][..]));
     }
 }
