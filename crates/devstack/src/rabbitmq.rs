@@ -193,7 +193,7 @@ fn accepts(port: u16) -> bool {
 /// price that shows under load, and keeps its files small.
 fn write_files(folder: &Path, ports: Ports, durable: bool) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(folder)?;
-    let (wal_bytes, statistics_ms) = if durable { (256 << 20, 5000) } else { (16 << 20, 200) };
+    let (wal_bytes, statistics_ms) = if durable { (64 << 20, 5000) } else { (16 << 20, 200) };
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\n\
          management.tcp.ip = 127.0.0.1\n\
