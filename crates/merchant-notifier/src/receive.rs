@@ -118,7 +118,10 @@ impl Receiver {
         };
         let written = match attempt(false).await {
             // Perhaps by the log alone: an event id that was used before, or an event that is older than the log.
-            Err(Error::Rejected(_)) => attempt(true).await?,
+            Err(error @ Error::Rejected(_)) => {
+                tracing::debug!(%error, "a batch is written once more, with care");
+                attempt(true).await?
+            }
             written => written?,
         };
         fail::fail_point!("notifications::after_commit", |_| std::process::abort());

@@ -26,7 +26,10 @@ pub async fn apply(
     };
     match attempt(false).await {
         // Perhaps by the log alone: an event id that was used before, or an event that is older than the log.
-        Err(Error::Rejected(_)) => attempt(true).await,
+        Err(error @ Error::Rejected(_)) => {
+            tracing::debug!(%error, "a batch is applied once more, with care");
+            attempt(true).await
+        }
         applied => applied,
     }
 }

@@ -186,7 +186,8 @@ mod tests {
         for code in ["40001", "40P01", "55P03"] {
             assert_eq!(classify_code(&SqlState::from_code(code)), Class::Retryable, "{code}");
         }
-        for code in ["23505", "23514", "22001", "22021", "P0001"] {
+        // 25P02: of statements that travel together, one that follows the one that failed.
+        for code in ["23505", "23514", "22001", "22021", "25P02", "P0001"] {
             assert_eq!(classify_code(&SqlState::from_code(code)), Class::Rejected, "{code}");
         }
     }

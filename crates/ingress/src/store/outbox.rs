@@ -75,8 +75,8 @@ const DUE: &str = "
     ORDER BY id LIMIT $5";
 
 /// By itself, so that the times of the events are known before it begins: of the partitions, one for each day of the
-/// retention, it opens only those between the first and the last. `LIMIT 1` makes the planner look every event up by its
-/// key, whatever it believes of the sizes of the tables.
+/// retention, it locks all, and opens only those between the first and the last. `LIMIT 1` makes the planner look every event
+/// up by its key, whatever it believes of the sizes of the tables.
 pub(super) const EVENTS: &str = "
     SELECT p.id, p.attempts, p.occurred_at, p.event_id, e.type, e.pay_order_no, e.traceparent, e.tracestate, e.payload
     FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::uuid[]) AS p (id, attempts, occurred_at, event_id)

@@ -224,8 +224,8 @@ const INSERT_HANDLED: &str = insert_handled!(
     " ON CONFLICT DO NOTHING"
 );
 
-/// Logs what was handled. An event that comes again keeps its first outcome. Unless it is `careful`, it is rejected for an
-/// event that was logged before, and for a day without a partition.
+/// Logs what was handled. An event that comes again keeps its first outcome. Without `careful` the server rejects all of them
+/// if one was logged before, or belongs to a day without a partition.
 pub async fn insert_handled(
     tx: &Transaction<'_>,
     handled: &[Handled<'_>],

@@ -175,16 +175,17 @@ async fn what_the_log_cannot_take_is_told_all_the_same() {
     let replica = servers.replica().await;
     let merchant = Merchant::start(|_| Reply::OK).await;
     replica.connect("m1", &merchant).await;
-    let (first, mut same_id, mut old) = (event("m1", "10001"), event("m1", "10002"), event("m1", "10003"));
+    let [first, mut same_id, mut old, new] = ["10001", "10002", "10003", "10004"].map(|no| event("m1", no));
     (same_id.event_id, same_id.occurred_at) = (first.event_id, first.occurred_at);
     old.occurred_at -= time::Duration::days(400);
     servers.publish(vec![message(&first)]).await;
     servers.notifications("DELIVERED", 1).await;
-    servers.publish([&same_id, &old].map(message).into()).await;
-    servers.notifications("DELIVERED", 3).await;
+    servers.publish([&same_id, &old, &new].map(message).into()).await;
+    servers.notifications("DELIVERED", 4).await;
 
-    let logged: Vec<String> = servers.db.value("SELECT array_agg(order_no) FROM notify.handled").await;
-    assert_eq!(logged, ["10001"]);
+    let logged: Vec<String> =
+        servers.db.value("SELECT array_agg(order_no ORDER BY order_no) FROM notify.handled").await;
+    assert_eq!(logged, ["10001", "10004"]);
     replica.stop().await;
 }
 

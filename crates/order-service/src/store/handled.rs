@@ -59,8 +59,8 @@ impl HandledOutcome {
     }
 }
 
-/// Logs events. Of one event, what was logged first stays: a redelivery finds it applied, and that it was. Unless it is
-/// `careful`, it is rejected for an event that was logged before, and for a day without a partition.
+/// Logs events. Of one event, what was logged first stays: a redelivery finds it applied, and that it was. Without
+/// `careful` the server rejects all of them if one was logged before, or belongs to a day without a partition.
 pub async fn insert(tx: &Transaction<'_>, mut rows: Vec<Handled<'_>>, careful: bool) -> Result<(), Error> {
     // A stable sort: of the rows of one event the first remains.
     rows.sort_by_key(|row| (row.event.occurred_at, row.event.event_id));

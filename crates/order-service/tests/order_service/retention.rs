@@ -42,16 +42,22 @@ async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
 /// The id of another event, by a publisher's mistake, and a day that has no partition any more.
 #[tokio::test]
 async fn what_the_log_cannot_take_is_applied_all_the_same() {
-    let fixture = Fixture::with_orders(&["1", "2", "3"]).await;
-    let (first, mut same_id, mut old) = (success("1"), success("2"), success("3"));
+    let fixture = Fixture::with_orders(&["1", "2", "3", "4", "5"]).await;
+    let [first, mut same_id, mut old, mut new, mut alone] = ["1", "2", "3", "4", "5"].map(success);
     (same_id.event_id, same_id.occurred_at) = (first.event_id, first.occurred_at);
     old.occurred_at -= Duration::days(400);
-    for (event, order_no) in [(&first, "1"), (&same_id, "2"), (&old, "3")] {
-        assert_eq!(fixture.apply(&[full(event)]).await, [Outcome::Applied]);
-        assert_eq!(fixture.order(order_no).await.status, OrderStatus::Paid);
+    alone.occurred_at = old.occurred_at;
+    new.occurred_at = first.occurred_at + Duration::SECOND;
+    for batch in [vec![&first], vec![&same_id, &old, &new], vec![&alone]] {
+        let messages: Vec<_> = batch.iter().map(|event| full(event)).collect();
+        assert_eq!(fixture.apply(&messages).await, vec![Outcome::Applied; batch.len()]);
+        for event in batch {
+            let order = fixture.order(event.order.order_no.as_str()).await;
+            assert_eq!(order.status, OrderStatus::Paid);
+        }
     }
     let ids: Vec<_> = logged(&fixture).await.into_iter().map(|(_, id)| id).collect();
-    assert_eq!(ids, [first.event_id.0]);
+    assert_eq!(ids, [first.event_id.0, new.event_id.0]);
 }
 
 #[tokio::test]

@@ -109,8 +109,8 @@ impl Maintainer {
                     }
                     tracing::info!(
                         table = table.table,
-                        created = report.created.len(),
-                        "partitions are created"
+                        created = plan.create.len(),
+                        "partitions created, more are to come"
                     );
                 }
                 Err(Error::Retryable(_)) => {
@@ -149,13 +149,13 @@ pub(crate) async fn missing(
     Ok(needed.filter(|day| !existing.contains(day)).map(|day| display_name(table, day)).collect())
 }
 
-/// Creates up to [`CREATED_AT_ONCE`], and says which.
+/// Creates up to [`CREATED_AT_ONCE`], the newest, for those are needed first; says which.
 async fn create_missing(tx: &Transaction<'_>, table: &Partitioned, today: Date) -> Result<Plan, Error> {
     let parent = qualified(table.schema, table.table);
     tx.batch_execute(LOCK_TIMEOUT).await?;
     tx.execute(LOCK_MAINTENANCE, &[&parent]).await?;
     let mut plan = plan(table, &existing_days(tx, table, &parent).await?, today);
-    plan.create.truncate(CREATED_AT_ONCE);
+    plan.create.drain(..plan.create.len().saturating_sub(CREATED_AT_ONCE));
     for day in &plan.create {
         tx.batch_execute(&create_statement(table, *day)).await?;
     }

@@ -65,7 +65,7 @@ async fn years_of_retention_are_made_piece_by_piece() {
     let maintainer = Maintainer::new(fixture.database.clone(), vec![years]);
     let report = maintainer.maintain(NOW).await.unwrap();
     assert_eq!(report.created.len(), 1000);
-    assert_eq!(report.created[999], "orders.handled_p20260203");
+    assert_eq!(report.created[99], "orders.handled_p20260203", "the newest come first");
     let most = "SELECT max(count) FROM (
         SELECT count(*) FROM pg_class WHERE relname LIKE 'handled_p%' GROUP BY xmin::text) AS transactions";
     assert_eq!(fixture.count(most).await, 100);
