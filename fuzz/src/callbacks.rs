@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use channels::wechatpay::Signer;
-use channels::{Account, Callback, ChannelFact, ChannelSet, Outcome, Refusal, Request};
+use channels::{
+    Account, Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelFact, ChannelSet,
+};
 use channels::{RsaSigningKey, alipay, standard, stripe, wechatpay};
 use events::FactKind;
 use serde_json::Value;
@@ -53,7 +55,7 @@ fn private_key() -> RsaSigningKey {
 }
 
 /// A form, as it is and signed. The verdict is about the signed one; `None` if it cannot be signed.
-pub fn alipay(data: &[u8]) -> Option<Result<Callback, Refusal>> {
+pub fn alipay(data: &[u8]) -> Option<Result<Callback, CallbackRefusal>> {
     drop(verify("alipay", &[], data));
     let text = String::from_utf8_lossy(data);
     let unsigned: Vec<_> = text.split('&').filter(|pair| !pair.starts_with("sign")).collect();
@@ -62,7 +64,7 @@ pub fn alipay(data: &[u8]) -> Option<Result<Callback, Refusal>> {
 }
 
 /// Headers and a body, as they are; and the whole as a signed body.
-pub fn standard(data: &[u8]) -> Option<Result<Callback, Refusal>> {
+pub fn standard(data: &[u8]) -> Option<Result<Callback, CallbackRefusal>> {
     let ([id, timestamp, signature], body) = lines(data);
     let headers = [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)];
     drop(verify("standard", &headers, body.as_bytes()));
@@ -73,7 +75,7 @@ pub fn standard(data: &[u8]) -> Option<Result<Callback, Refusal>> {
 }
 
 /// As [`standard`].
-pub fn stripe(data: &[u8]) -> Result<Callback, Refusal> {
+pub fn stripe(data: &[u8]) -> Result<Callback, CallbackRefusal> {
     let ([signature], body) = lines(data);
     drop(verify("stripe", &[("stripe-signature", signature)], body.as_bytes()));
     let secret = STRIPE_SECRET.parse().expect("the secret is right");
@@ -83,7 +85,7 @@ pub fn stripe(data: &[u8]) -> Result<Callback, Refusal> {
 
 /// Headers and a body, as they are; the whole as a signed body; and a line with the type of an event and what is encrypted in it, of which
 /// the verdict is.
-pub fn wechatpay(data: &[u8]) -> Option<Result<Callback, Refusal>> {
+pub fn wechatpay(data: &[u8]) -> Option<Result<Callback, CallbackRefusal>> {
     let ([timestamp, nonce, serial, signature], body) = lines(data);
     let headers = [
         ("wechatpay-timestamp", timestamp),
@@ -103,7 +105,7 @@ pub fn wechatpay(data: &[u8]) -> Option<Result<Callback, Refusal>> {
 /// A channels file; the files that it names hold the same.
 pub fn channels_file(data: &[u8]) -> Result<Vec<String>, String> {
     let text = String::from_utf8_lossy(data);
-    let parsed = ChannelSet::parse(&text, |_: &Path| Ok(text.clone().into_owned()));
+    let parsed = ChannelSet::parse(&text, |_: &Path| Ok(text.as_bytes().to_vec()));
     match parsed {
         Ok(channels) => {
             for name in channels.names() {
@@ -127,13 +129,13 @@ fn lines<const N: usize>(data: &[u8]) -> ([&str; N], &str) {
     (heads, parts.next().unwrap_or_default())
 }
 
-fn verify(kind: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, Refusal> {
+fn verify(kind: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, CallbackRefusal> {
     verify_by(CHANNELS.account(kind).expect("it is configured"), headers, body)
 }
 
 /// The verdict, checked for what the ingress relies on without looking at it again.
-fn verify_by(account: &Account, headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, Refusal> {
-    let verdict = account.verify(&Request { headers, body }, NOW);
+fn verify_by(account: &Account, headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, CallbackRefusal> {
+    let verdict = account.verify(&CallbackRequest { headers, body }, NOW);
     match &verdict {
         Ok(Callback::Fact(stated)) => check(account, stated),
         Ok(Callback::Ignored { dedupe_id, reason } | Callback::Unbooked { dedupe_id, reason, .. }) => {
@@ -142,7 +144,7 @@ fn verify_by(account: &Account, headers: &[(&str, &str)], body: &[u8]) -> Result
         }
         Err(refusal) => {
             assert!(refusal.to_string().chars().count() <= MAX_DETAIL_CHARS, "a long refusal");
-            let answer = account.answer(&Outcome::Refused(refusal));
+            let answer = account.answer(&CallbackOutcome::Refused(refusal));
             assert!(
                 answer.status >= 400 || answer.body == "failure",
                 "a refusal that the channel takes for success"

@@ -1,6 +1,7 @@
 //! Compares what callers were told with what orders show and merchants got. The pipeline's own books come last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
@@ -63,7 +64,7 @@ pub async fn audited(pipeline: &Pipeline) -> Value {
     audit
 }
 
-type Told = HashMap<String, Vec<Received>>;
+type Told = HashMap<String, Vec<Arc<Received>>>;
 
 /// What the shop's merchant was told, by order.
 fn by_order(sandbox: &Sandbox, shop: &Shop) -> Told {
@@ -85,7 +86,7 @@ pub async fn orders(shop: &Shop, payments: &[&Payment]) -> Vec<Value> {
 }
 
 /// What has not arrived yet.
-fn missing(payment: &Payment, order: &Value, told: Option<&Vec<Received>>) -> Option<String> {
+fn missing(payment: &Payment, order: &Value, told: Option<&Vec<Arc<Received>>>) -> Option<String> {
     let status = if payment.refunded_minor > 0 { "PARTIALLY_REFUNDED" } else { "PAID" };
     if order["status"] != status {
         return Some(format!("the order is {}, expected {status}", order["status"]));
@@ -98,7 +99,7 @@ fn missing(payment: &Payment, order: &Value, told: Option<&Vec<Received>>) -> Op
 }
 
 /// What there is too much of, or wrong. Several attempts under one `webhook-id` are one webhook.
-fn doubled(payment: &Payment, order: &Value, told: &[Received]) -> Option<String> {
+fn doubled(payment: &Payment, order: &Value, told: &[Arc<Received>]) -> Option<String> {
     let sub_orders = order["sub_orders"].as_array().into_iter().flatten();
     let split: Vec<_> = sub_orders.filter_map(|part| part["amount_minor"].as_i64()).collect();
     if order["payment"]["pay_order_no"] != payment.pay_order_no.as_str()
@@ -145,19 +146,19 @@ mod tests {
         })
     }
 
-    fn received(event_type: &str, webhook_id: &str, reply: u16) -> Received {
+    fn received(event_type: &str, webhook_id: &str, reply: u16) -> Arc<Received> {
         let body = json!({"type": event_type, "data": {"pay_order_no": "P1", "order_no": "A-1", "amount_minor": 100}});
-        Received {
+        Arc::new(Received {
             merchant_id: "m1".to_owned(),
             webhook_id: webhook_id.to_owned(),
             traceparent: String::new(),
             at: time::OffsetDateTime::UNIX_EPOCH,
             body,
             reply: Some(reply),
-        }
+        })
     }
 
-    fn told() -> Vec<Received> {
+    fn told() -> Vec<Arc<Received>> {
         vec![
             received("pay.success", "1", 503),
             received("pay.success", "1", 204),
@@ -193,7 +194,7 @@ mod tests {
         let invented = [told(), vec![received("pay.closed", "3", 204)]].concat();
         assert!(doubled(&payment(), &order(), &invented).is_some());
         let mut wrong = told();
-        wrong[0].body["data"]["amount_minor"] = json!(99);
+        Arc::make_mut(&mut wrong[0]).body["data"]["amount_minor"] = json!(99);
         assert!(doubled(&payment(), &order(), &wrong).is_some());
         for (field, value) in [
             ("refunded_minor", json!(50)),

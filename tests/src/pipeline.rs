@@ -10,20 +10,13 @@ use devstack::testing::{Database, Vhost};
 use devstack::{Stack, StackOptions};
 use serde_json::Value;
 use tempfile::TempDir;
-use webhooks::{Secret, VerifyingKey};
+use webhooks::Secret;
 
 use crate::cli::{Answer, run_program};
+use crate::identities::{ADMIN_TOKEN, CHANNEL, DEFAULT_MERCHANT, Merchant, ORDER_API_TOKEN};
 use crate::service::Service;
 use crate::shop::Shop;
 
-/// `PAYRELAY_ADMIN_TOKEN`
-pub const ADMIN_TOKEN: &str = "admin-token-of-the-scenarios";
-/// `PAYRELAY_ORDER_API_TOKEN`
-pub const ORDER_API_TOKEN: &str = "order-token-of-the-scenarios";
-/// `PAYRELAY_DEFAULT_MERCHANT_ID`
-pub const DEFAULT_MERCHANT: &str = "legacy";
-/// The channel account, of kind `standard`.
-pub const CHANNEL: &str = "standard_main";
 /// About two seconds, then a message is dead-lettered.
 const RETRY_DELAYS: &str = "300ms,600ms,1s";
 /// Quick at first, then for as long as any scenario lasts.
@@ -106,17 +99,6 @@ impl Default for Options {
     fn default() -> Self {
         Self { replicas: 1, environment: Vec::new() }
     }
-}
-
-/// A merchant as `payrelay merchant add` made it.
-#[derive(Debug, Clone)]
-pub struct Merchant {
-    /// Its id.
-    pub id: String,
-    /// For the ingress.
-    pub api_key: String,
-    /// For webhooks.
-    pub key: VerifyingKey,
 }
 
 /// Running services on servers of their own. Dropping it kills the services, then removes the servers' contents.

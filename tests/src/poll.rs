@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a state may take to come about, on the slowest of machines.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = devstack::testing::DEADLINE;
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Looks until it finds something, and returns that. `look` says in its error what it saw instead.

@@ -69,7 +69,8 @@ impl Received {
 struct Books {
     keys: HashMap<String, VerifyingKey>,
     replies: HashMap<String, Reply>,
-    received: Vec<Received>,
+    /// Shared with those who look again and again: a copy of all bodies each time would take longer than the services.
+    received: Vec<Arc<Received>>,
     /// What did not verify, and why.
     refused: Vec<String>,
 }
@@ -108,14 +109,14 @@ impl Sandbox {
     }
 
     /// Every attempt that has come in, in order. Webhooks that did not verify fail the test here.
-    pub fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Arc<Received>> {
         let refused = self.refused();
         assert!(refused.is_empty(), "webhooks that do not verify: {refused:?}");
         self.verified()
     }
 
     /// Every attempt that verified, in order.
-    pub fn verified(&self) -> Vec<Received> {
+    pub fn verified(&self) -> Vec<Arc<Received>> {
         self.books().received.clone()
     }
 
@@ -126,7 +127,9 @@ impl Sandbox {
 
     /// The attempts that were about this order.
     pub fn received_of(&self, order_no: &str) -> Vec<Received> {
-        self.received().into_iter().filter(|received| received.order_no() == order_no).collect()
+        let received = self.received();
+        let of_order = received.iter().filter(|received| received.order_no() == order_no);
+        of_order.map(|received| received.as_ref().clone()).collect()
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -152,7 +155,7 @@ async fn receive(
                 Reply::Never => None,
             };
             if let Some(status) = status {
-                books.received[index].reply = Some(status);
+                Arc::make_mut(&mut books.received[index]).reply = Some(status);
                 return StatusCode::from_u16(status).expect("an HTTP status");
             }
         }
@@ -164,7 +167,7 @@ impl Books {
     /// Notes an attempt and returns its place, unless it does not verify.
     fn enter(&mut self, merchant_id: &str, headers: &HeaderMap, body: &[u8]) -> Option<usize> {
         match self.verify(merchant_id, headers, body) {
-            Ok(received) => self.received.push(received),
+            Ok(received) => self.received.push(Arc::new(received)),
             Err(refused) => {
                 self.refused.push(format!("{merchant_id}: {refused}"));
                 return None;

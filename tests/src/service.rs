@@ -8,8 +8,8 @@ use std::process::{Command, ExitStatus};
 use devstack::testing::{free_port, program};
 use reqwest::Client;
 
+use crate::http::http_client;
 use crate::process::{Process, signal};
-use crate::shop::http_client;
 use crate::until;
 
 /// The features that compile failpoints into all services.
@@ -38,6 +38,8 @@ impl Service {
         let mut environment = environment.clone();
         environment.insert("PAYRELAY_HTTP_ADDR".to_owned(), http_addr);
         environment.insert("PAYRELAY_ADMIN_ADDR".to_owned(), admin_addr);
+        // No balancer stands before them, unless a test says so.
+        environment.entry("PAYRELAY_DRAIN_DELAY_SECONDS".to_owned()).or_insert_with(|| "0".to_owned());
         Self { program, environment, log, http: http_client(), process: None, url, admin_url }
     }
 
@@ -69,14 +71,15 @@ impl Service {
         self.process = Some(Process::spawn(&mut command, &self.log));
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until it says that it is ready; the order service for events, too, and not only for requests.
     pub async fn ready(&self) {
         let what = format!("ready {}", self.program);
         until(&what, async || {
             let answer = self.http.get(format!("{}/readyz", self.admin_url)).send().await;
             let answer = answer.map_err(|error| format!("{error}; log: {}", self.process().log()))?;
             let (status, body) = (answer.status(), answer.text().await.unwrap_or_default());
-            if status.is_success() { Ok(()) } else { Err(format!("{status} {body}")) }
+            let consumes = self.program != "order-service" || !body.contains("degraded");
+            if status.is_success() && consumes { Ok(()) } else { Err(format!("{status} {body}")) }
         })
         .await;
     }
@@ -84,6 +87,11 @@ impl Service {
     /// SIGTERM; returns the exit code once it has ended.
     pub async fn terminate(&mut self) -> Option<i32> {
         signal(self.process().pid(), "TERM");
+        self.ended().await
+    }
+
+    /// Waits for its end; returns the exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
         let status = self.process.as_mut().expect("a started service").ended().await;
         self.process = None;
         status.code()

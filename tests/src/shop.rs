@@ -12,20 +12,12 @@ use time::OffsetDateTime;
 use tokio::time::sleep;
 use webhooks::Secret;
 
-use crate::{CHANNEL, LIMIT, Merchant, ORDER_API_TOKEN};
+use crate::http::http_client;
+use crate::identities::{CHANNEL, Merchant, ORDER_API_TOKEN};
+use crate::{Balancer, LIMIT};
 
 /// How long callers wait before they repeat a request.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// How long callers wait for an answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// An HTTP client for loopback.
-pub fn http_client() -> Client {
-    // Another test may have installed it already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().timeout(TIMEOUT).no_proxy().build().expect("an HTTP client")
-}
-
 /// What calls in for one merchant. Replicas are called in turn.
 #[derive(Debug, Clone)]
 pub struct Shop {
@@ -64,6 +56,12 @@ impl Shop {
     pub fn only(&self, replica: usize) -> Self {
         let only = |replicas: &[String]| [replicas[replica].clone()].into();
         Self { ingress: only(&self.ingress), order_service: only(&self.order_service), ..self.clone() }
+    }
+
+    /// The same, calling the ingress by way of a balancer.
+    #[must_use]
+    pub fn through(&self, balancer: &Balancer) -> Self {
+        Self { ingress: [balancer.url.clone()].into(), ..self.clone() }
     }
 
     fn url(&self, replicas: &[String], path: &str) -> String {

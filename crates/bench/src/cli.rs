@@ -1,16 +1,18 @@
 //! The command line, and the order in which things are measured.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
+use crate::compare::{self, CompareOptions};
 use crate::figures::Figures;
 use crate::growth::{self, soak};
-use crate::machine::Machine;
+use crate::machine::{Machine, setting};
 use crate::output::progress;
-use crate::plan::Plan;
+use crate::plan::{Part, Plan};
 use crate::report::Report;
 use crate::textbook::{self, TextbookOptions};
 use crate::{limits, payrelay};
@@ -18,7 +20,7 @@ use crate::{limits, payrelay};
 /// Measures payrelay beside the limits of this machine and a textbook baseline: one PostgreSQL and one RabbitMQ, durable, all
 /// on the same cores, in one run.
 #[derive(Debug, Parser)]
-#[command(name = "bench", max_term_width = 110)]
+#[command(name = "bench", max_term_width = 110, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     /// Write everything that was measured to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -50,44 +52,22 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compares two versions of the services, in turns at the same rate; `cargo xtask bench --against REV` builds both.
+    Compare(CompareOptions),
     /// The textbook baseline as a program of its own.
     #[command(hide = true)]
     Textbook(TextbookOptions),
 }
 
-/// What can be measured by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// What PostgreSQL, RabbitMQ and HTTP can do on this machine, and all of them together.
-    Limits,
-    /// The baseline.
-    Textbook,
-    /// Acceptance, end to end, latencies.
-    Payrelay,
-    /// With five million payments stored.
-    GrowthStored,
-    /// A million events after an outage of the broker.
-    Backlog,
-    /// A million notifications waiting for a retry.
-    Retries,
-    /// Two and four replicas of each consumer.
-    Replicas,
-    /// Beside a merchant that hangs.
-    FairShare,
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, as TOKIO_WORKER_THREADS=1")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-const ROUND: [Part; 3] = [Part::Limits, Part::Textbook, Part::Payrelay];
-const GROWTH: [Part; 5] = [Part::GrowthStored, Part::Backlog, Part::Retries, Part::Replicas, Part::FairShare];
-
 /// Runs what the command line asks for.
-pub(crate) async fn run(cli: Cli) -> Result<()> {
-    if let Some(Command::Textbook(options)) = cli.command {
-        return textbook::run(options).await;
+pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Some(Command::Compare(options)) => return compare::run(options).await,
+        Some(Command::Textbook(options)) => {
+            textbook::run(options).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {}
     }
     progress("starting PostgreSQL and RabbitMQ");
     let machine = Machine::start(cli.profile, cli.set.clone()).await?;
@@ -98,7 +78,8 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
     if let Some(file) = &cli.json {
         report.write(file)?;
     }
-    measured
+    measured?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn measure(machine: &Machine, cli: &Cli, report: &mut Report) -> Result<()> {
@@ -110,13 +91,13 @@ async fn measure(machine: &Machine, cli: &Cli, report: &mut Report) -> Result<()
     let usual = if cli.quick { Plan::QUICK } else { Plan::FULL };
     let plan = Plan { rounds: cli.rounds.unwrap_or(usual.rounds).max(1), ..usual };
     let wanted = |part: Part| {
-        if cli.only.is_empty() { !cli.quick || ROUND.contains(&part) } else { cli.only.contains(&part) }
+        if cli.only.is_empty() { !cli.quick || Part::ROUND.contains(&part) } else { cli.only.contains(&part) }
     };
-    if ROUND.into_iter().any(wanted) {
+    if Part::ROUND.into_iter().any(wanted) {
         for round in 1..=plan.rounds {
             progress(format!("round {round} of {}", plan.rounds));
             let mut figures = Figures::default();
-            for part in ROUND.into_iter().filter(|part| wanted(*part)) {
+            for part in Part::ROUND.into_iter().filter(|part| wanted(*part)) {
                 figures.extend(match part {
                     Part::Limits => limits::round(machine, plan.limit).await?,
                     Part::Textbook => textbook::round(machine, &plan).await?,
@@ -126,7 +107,7 @@ async fn measure(machine: &Machine, cli: &Cli, report: &mut Report) -> Result<()
             report.round(figures);
         }
     }
-    for part in GROWTH.into_iter().filter(|part| wanted(*part)) {
+    for part in Part::GROWTH.into_iter().filter(|part| wanted(*part)) {
         report.growth(growth::measure(machine, part, &plan).await?);
     }
     Ok(())

@@ -11,13 +11,12 @@ mod stored;
 
 use anyhow::{Context, Result};
 
-use crate::cli::Part;
 use crate::figures::Figures;
 use crate::machine::Machine;
 use crate::measure;
 use crate::payrelay;
 use crate::pipeline::Pipeline;
-use crate::plan::{MOST_END_TO_END_PER_S, Plan, count};
+use crate::plan::{MOST_END_TO_END_PER_S, Part, Plan, count};
 
 /// Measures one part.
 pub(crate) async fn measure(machine: &Machine, part: Part, plan: &Plan) -> Result<Figures> {

@@ -9,6 +9,7 @@
 //! | PostgreSQL, RabbitMQ and HTTP alone, and the composite limit | `limits` |
 //! | one transaction, one confirm, one acknowledgement at a time | `textbook` |
 //! | acceptance, payments end to end, latencies at half load, costs | `payrelay`, `measure` |
+//! | two versions in turns at the same rate: CPU and latency | `compare` |
 //! | stored payments, backlogs, retries, replicas, a hanging merchant, a soak | `growth` |
 //!
 //! A payment is end to end when its callback was answered with success, its order is paid, and its merchant has answered
@@ -19,6 +20,7 @@
 mod book;
 mod cli;
 mod client;
+mod compare;
 mod figures;
 mod growth;
 mod limits;
@@ -56,7 +58,7 @@ pub fn run() -> ExitCode {
         }
     };
     match runtime.block_on(cli::run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::progress(format!("failed: {error:#}"));
             ExitCode::FAILURE

@@ -46,7 +46,7 @@ impl Machine {
             stack.postgres().start()?;
         }
         fill_wal(&connect(&stack.postgres().database_url()).await?).await?;
-        let http = Client::builder().timeout(HTTP_TIMEOUT).no_proxy().build()?;
+        let http = transport::http_client().timeout(HTTP_TIMEOUT).build()?;
         Ok(Self { stack, http, profiled, settings })
     }
 
@@ -139,6 +139,12 @@ impl Machine {
             Group { name: "rabbitmq", members: vec![Measured::Tree(self.broker_pid()?)] },
         ])
     }
+}
+
+/// Reads a setting for the services, as the command line has it.
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, as TOKIO_WORKER_THREADS=1")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// The load generator, the merchants included: this process.

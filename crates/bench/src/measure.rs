@@ -11,7 +11,7 @@ use crate::book::Step;
 use crate::figures::Figures;
 use crate::load::{Callbacks, Load, Pace};
 use crate::machine::{connect, cores, wal_bytes};
-use crate::plan::count;
+use crate::plan::{Span, count};
 use crate::procfs::{cpu_seconds, machine_busy_seconds, peak_rss_mb};
 use crate::stats::{float, millis, percentile};
 use crate::subject::Subject;
@@ -27,15 +27,6 @@ pub(crate) const IN_FLIGHT: usize = 2048;
 const MAX_GROWTH: f64 = 0.05;
 /// How long what is in flight after a load may take.
 const SETTLE_LIMIT: Duration = Duration::from_secs(600);
-
-/// How long a sustained load lasts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
-    /// Before the measurement begins.
-    pub(crate) warm: Duration,
-    /// Of the measurement.
-    pub(crate) measured: Duration,
-}
 
 /// Counters at one moment of a load.
 struct Moment {
@@ -56,6 +47,19 @@ pub(crate) struct Sustained {
     pub(crate) figures: Figures,
     /// The first payment of the range that was not sent.
     pub(crate) next: usize,
+}
+
+/// What a load at a fixed rate showed.
+#[derive(Debug)]
+pub(crate) struct Steady {
+    /// Callbacks accepted per second.
+    pub(crate) accepted_per_s: f64,
+    /// Webhooks per second.
+    pub(crate) delivered_per_s: f64,
+    /// CPU by process, WAL, and how busy the machine was.
+    pub(crate) costs: Figures,
+    /// Milliseconds, as `accept_p50_ms` and `end_to_end_p99_ms`.
+    pub(crate) latencies: Figures,
 }
 
 /// Callbacks accepted per second, as fast as they are answered; and the first payment that was not sent.
@@ -105,36 +109,61 @@ pub(crate) async fn sustained(subject: &Subject, range: Range<usize>, span: Span
     Ok(Sustained { per_second: float(done) / seconds, figures, next })
 }
 
-/// Milliseconds of acceptance and of end to end at a fixed rate, counted from when each payment was to be sent, under the
-/// names `{prefix}accept_p50_ms` and so on; what is sent in the first second does not count. Beside them, as
-/// `{prefix}half_load_cpu_s_per_10k` and `{prefix}half_load_machine_busy`, what the rate costs.
+/// The latencies of [`steady`], under the names `{prefix}accept_p50_ms` and so on; what is sent in the first second does not
+/// count. Beside them, as `{prefix}half_load_cpu_s_per_10k` and `{prefix}half_load_machine_busy`, what the rate costs.
 pub(crate) async fn latencies(
     subject: &Subject,
     range: Range<usize>,
     per_second: f64,
     prefix: &str,
 ) -> Result<Figures> {
-    let callbacks = Callbacks::signed(&subject.maker, range.clone())?;
-    let from = Moment::now(subject).await?;
-    let load = Load::start(subject.address, CONNECTIONS, callbacks, &subject.book, Pace::Open { per_second })
-        .await?;
-    load.finish().await?;
-    let to = Moment::now(subject).await?;
-    subject.settle(SETTLE_LIMIT).await?;
-    let counted = (range.start + count(per_second, Duration::from_secs(1))).min(range.end)..range.end;
+    let steady = steady(subject, range, per_second, Duration::from_secs(1)).await?;
     let mut figures = Figures::default();
-    for (name, value) in costs(&from, &to, to.delivered - from.delivered).iter() {
+    for (name, value) in steady.costs.iter() {
         if name.starts_with("cpu_s_per_10k") || name == "machine_busy" {
             figures.set(format!("{prefix}half_load_{name}"), value);
         }
     }
-    for (step, name) in [(Step::Accepted, "accept"), (Step::Delivered, "end_to_end")] {
-        let latencies = subject.book.latencies(counted.clone(), step);
-        for (per_mille, p) in [(500, "p50"), (990, "p99"), (999, "p99_9")] {
-            figures.set(format!("{prefix}{name}_{p}_ms"), millis(percentile(&latencies, per_mille)));
-        }
+    for (name, value) in steady.latencies.iter() {
+        figures.set(format!("{prefix}{name}"), value);
     }
     Ok(figures)
+}
+
+/// Puts the payments of the range on the pipeline at a fixed rate; what is sent in the first `warm` does not count. Latencies
+/// are counted from when each payment was to be sent.
+pub(crate) async fn steady(
+    subject: &Subject,
+    range: Range<usize>,
+    per_second: f64,
+    warm: Duration,
+) -> Result<Steady> {
+    let book = &subject.book;
+    let callbacks = Callbacks::signed(&subject.maker, range.clone())?;
+    let load = Load::start(subject.address, CONNECTIONS, callbacks, book, Pace::Open { per_second }).await?;
+    let end = book.now() + Duration::from_secs_f64(float(range.len() as u64) / per_second);
+    sleep(warm).await;
+    let from = Moment::now(subject).await?;
+    sleep(end.saturating_sub(book.now() + Duration::from_millis(100))).await;
+    let to = Moment::now(subject).await?;
+    load.finish().await?;
+    subject.settle(SETTLE_LIMIT).await?;
+    let seconds = to.at.saturating_sub(from.at).as_secs_f64();
+    let delivered = to.delivered - from.delivered;
+    let counted = (range.start + count(per_second, warm)).min(range.end)..range.end;
+    let mut latencies = Figures::default();
+    for (step, name) in [(Step::Accepted, "accept"), (Step::Delivered, "end_to_end")] {
+        let sorted = book.latencies(counted.clone(), step);
+        for (per_mille, p) in [(500, "p50"), (990, "p99"), (999, "p99_9")] {
+            latencies.set(format!("{name}_{p}_ms"), millis(percentile(&sorted, per_mille)));
+        }
+    }
+    Ok(Steady {
+        accepted_per_s: float(to.accepted - from.accepted) / seconds,
+        delivered_per_s: float(delivered) / seconds,
+        costs: costs(&from, &to, delivered),
+        latencies,
+    })
 }
 
 impl Moment {

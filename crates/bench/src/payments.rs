@@ -1,6 +1,7 @@
 //! Payments by number: what each is called, in the services' tables and in callbacks, and the callback itself.
 
 use std::fmt::Write as _;
+use uuid::Uuid;
 
 use anyhow::{Context, Result};
 use channels::standard::{self, Kind, Notice};
@@ -65,7 +66,12 @@ pub(crate) fn event(index: usize) -> Result<PayEvent> {
         notify_url: None,
         attach: Some(format!("buyer={index}")),
     };
-    Ok(PayEvent { event_id: EventId::generate(), event_type: EventType::Success, order, occurred_at: now })
+    Ok(PayEvent {
+        event_id: EventId(Uuid::now_v7()),
+        event_type: EventType::Success,
+        order,
+        occurred_at: now,
+    })
 }
 
 /// The same names in SQL, of a column `i` of numbers.
@@ -129,7 +135,10 @@ mod tests {
         assert!(PayOrderNo::parse(pay_order_no(9_999_999)).is_ok());
         assert!(events::OrderNo::parse(order_no(9_999_999)).is_ok());
         assert!(events::MerchantId::parse(merchant_id(33)).is_ok());
-        assert_eq!(pay_order_no(1).len(), PayOrderNo::generate().as_str().len());
+        assert_eq!(
+            pay_order_no(1).len(),
+            PayOrderNo::new(OffsetDateTime::UNIX_EPOCH, [0; 10]).as_str().len()
+        );
     }
 
     #[test]

@@ -4,10 +4,11 @@ use anyhow::Result;
 
 use crate::figures::Figures;
 use crate::machine::{Machine, connect};
-use crate::measure::{self, Span};
+use crate::measure;
 use crate::output::progress;
 use crate::pipeline::Pipeline;
-use crate::plan::{MOST_END_TO_END_PER_S, Plan, count};
+use crate::plan::{MOST_END_TO_END_PER_S, Plan, Span, count};
+use crate::process::Programs;
 use crate::profile;
 
 /// More than any of these machines accepts in a second; so many pay orders are made for each second of load.
@@ -50,7 +51,7 @@ pub(crate) async fn round(machine: &Machine, plan: &Plan) -> Result<Figures> {
 pub(crate) async fn whole(machine: &Machine, replicas: usize, payments: usize) -> Result<Pipeline> {
     progress(format!("payrelay: starting, {replicas} of each consumer"));
     let services = [("ingress", 1), ("order-service", replicas), ("merchant-notifier", replicas)];
-    Pipeline::start(machine, NAME, &services, payments).await
+    Pipeline::start(machine, &Programs::own()?, NAME, &services, payments).await
 }
 
 /// Callbacks accepted per second while no consumer runs, with the broker up and with it frozen. Everything that was
@@ -58,7 +59,7 @@ pub(crate) async fn whole(machine: &Machine, replicas: usize, payments: usize) -
 async fn acceptance(machine: &Machine, span: Span) -> Result<Figures> {
     progress("payrelay: acceptance with the broker up");
     let each = count(MOST_ACCEPTED_PER_S, span.warm + span.measured);
-    let pipeline = Pipeline::start(machine, NAME, &[("ingress", 1)], 2 * each).await?;
+    let pipeline = Pipeline::start(machine, &Programs::own()?, NAME, &[("ingress", 1)], 2 * each).await?;
     let subject = &pipeline.subject;
     let mut figures = Figures::default();
     let (up, next) = measure::accepted_per_second(subject, 0..each, span).await?;

@@ -19,7 +19,7 @@ use crate::book::Book;
 use crate::machine::{Machine, connect, own_group};
 use crate::merchant::Merchants;
 use crate::payments::{ACCOUNT, CallbackMaker, MERCHANTS, merchant_name};
-use crate::process::{Process, program, until};
+use crate::process::{Process, Programs, until};
 use crate::procfs::{Group, Measured, reset_peak};
 use crate::seed;
 use crate::subject::Subject;
@@ -43,15 +43,17 @@ pub(crate) struct Pipeline {
     /// The endpoints.
     pub(crate) merchants: Merchants,
     name: String,
+    programs: Programs,
     processes: Vec<(&'static str, Process)>,
     admin_urls: BTreeMap<&'static str, String>,
 }
 
 impl Pipeline {
-    /// Starts `replicas` on a database and a vhost called `name`, for `payments` payments. Their pay orders are there when
-    /// this returns, and their orders if the order service is.
+    /// Starts `replicas` of `programs` on a database and a vhost called `name`, for `payments` payments. Their pay orders are
+    /// there when this returns, and their orders if the order service is.
     pub(crate) async fn start(
         machine: &Machine,
+        programs: &Programs,
         name: &str,
         replicas: &[Replicas],
         payments: usize,
@@ -74,8 +76,11 @@ impl Pipeline {
             ("PAYRELAY_MASTER_KEY", STANDARD.encode([7; 32])),
             ("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", "127.0.0.0/8".to_owned()),
             ("PAYRELAY_CHANNELS_FILE", channels.display().to_string()),
+            // No balancer stands before them.
+            ("PAYRELAY_DRAIN_DELAY_SECONDS", "0".to_owned()),
         ]);
-        let mut starting = Starting { machine, name, environment, processes: Vec::new(), urls: Vec::new() };
+        let mut starting =
+            Starting { machine, programs, name, environment, processes: Vec::new(), urls: Vec::new() };
         for (service, count) in replicas {
             for replica in 0..*count {
                 starting.start(service, replica)?;
@@ -86,7 +91,8 @@ impl Pipeline {
         let maker = CallbackMaker { host: address.to_string(), secret };
         let subject = Subject { address, maker, book, database_url, groups, paid_between: PAID_BETWEEN };
         let processes = starting.processes;
-        let pipeline = Self { subject, merchants, name: name.to_owned(), processes, admin_urls };
+        let (name, programs) = (name.to_owned(), programs.clone());
+        let pipeline = Self { subject, merchants, name, programs, processes, admin_urls };
         pipeline.seed(replicas.iter().any(|(service, _)| *service == "order-service")).await?;
         reset_peak(std::process::id());
         Ok(pipeline)
@@ -111,7 +117,7 @@ impl Pipeline {
 
     /// Adds a merchant as an operator does; its webhook secret.
     pub(crate) async fn add_merchant(&self, id: &str, url: &str) -> Result<String> {
-        let mut command = tokio::process::Command::new(program("payrelay")?);
+        let mut command = tokio::process::Command::new(self.programs.path("payrelay")?);
         command.args(["merchant", "add", id, "--webhook-url", url, "--json"]);
         command.env("PAYRELAY_ADMIN_TOKEN", ADMIN_TOKEN);
         for (service, variable) in [
@@ -203,6 +209,7 @@ impl Pipeline {
 /// Services on their way up.
 struct Starting<'a> {
     machine: &'a Machine,
+    programs: &'a Programs,
     name: &'a str,
     environment: BTreeMap<&'a str, String>,
     processes: Vec<(&'static str, Process)>,
@@ -213,7 +220,7 @@ struct Starting<'a> {
 impl Starting<'_> {
     fn start(&mut self, service: &'static str, replica: usize) -> Result<()> {
         let [http, admin] = [(), ()].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
-        let mut command = Command::new(program(service)?);
+        let mut command = Command::new(self.programs.path(service)?);
         command.env_clear().envs(&self.environment);
         command.envs(self.machine.settings.iter().map(|(name, value)| (name, value)));
         command.env("PAYRELAY_HTTP_ADDR", http.to_string()).env("PAYRELAY_ADMIN_ADDR", admin.to_string());

@@ -1,11 +1,49 @@
-//! How long everything takes.
+//! What is measured, and how long each takes.
 
 use std::time::Duration;
 
-use crate::measure::Span;
+use clap::ValueEnum;
 
 /// More payments than any of these machines carries end to end in a second; so many are made ready for each second of load.
 pub(crate) const MOST_END_TO_END_PER_S: f64 = 12_000.0;
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What PostgreSQL, RabbitMQ and HTTP can do on this machine, and all of them together.
+    Limits,
+    /// The baseline.
+    Textbook,
+    /// Acceptance, end to end, latencies.
+    Payrelay,
+    /// With five million payments stored.
+    GrowthStored,
+    /// A million events after an outage of the broker.
+    Backlog,
+    /// A million notifications waiting for a retry.
+    Retries,
+    /// Two and four replicas of each consumer.
+    Replicas,
+    /// Beside a merchant that hangs.
+    FairShare,
+}
+
+impl Part {
+    /// What one round measures.
+    pub(crate) const ROUND: [Self; 3] = [Self::Limits, Self::Textbook, Self::Payrelay];
+    /// What is measured once, after the rounds.
+    pub(crate) const GROWTH: [Self; 5] =
+        [Self::GrowthStored, Self::Backlog, Self::Retries, Self::Replicas, Self::FairShare];
+}
+
+/// How long a sustained load lasts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    /// Before the measurement begins.
+    pub(crate) warm: Duration,
+    /// Of the measurement.
+    pub(crate) measured: Duration,
+}
 
 /// The durations of one run.
 #[derive(Debug, Clone, Copy)]

@@ -88,12 +88,33 @@ impl Drop for Process {
     }
 }
 
+/// The folder that programs are taken from.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs(PathBuf);
+
+impl Programs {
+    /// Those that were built together with this one.
+    pub(crate) fn own() -> Result<Self> {
+        let own = env::current_exe().context("this program's own path is unknown")?;
+        Ok(Self(own.parent().context("this program's own path has no folder")?.to_owned()))
+    }
+
+    /// Those of another folder.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
+    /// The path of one of them.
+    pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
+        let program = self.0.join(name);
+        ensure!(program.is_file(), "{} is missing: run `cargo xtask bench`", program.display());
+        Ok(program)
+    }
+}
+
 /// The path of a program that was built together with this one.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
-    let own = env::current_exe().context("this program's own path is unknown")?;
-    let program = own.with_file_name(name);
-    ensure!(program.is_file(), "{} is missing: run `cargo xtask bench`", program.display());
-    Ok(program)
+    Programs::own()?.path(name)
 }
 
 /// Sends a signal, named without `SIG`.

@@ -6,7 +6,7 @@ use crate::config::Fields;
 use crate::standard::Standard;
 use crate::stripe::Stripe;
 use crate::wechatpay::WechatPay;
-use crate::{Answer, Callback, Outcome, Refusal, Request};
+use crate::{Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelAnswer};
 
 /// One account at one payment channel, with its keys.
 #[derive(Debug)]
@@ -56,7 +56,12 @@ impl Account {
     }
 
     /// Checks that the request is authentic and says what it states. `now` is the clock for its age.
-    pub fn verify(&self, request: &Request<'_>, now: OffsetDateTime) -> Result<Callback, Refusal> {
+    pub fn verify(
+        &self,
+        request: &CallbackRequest<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Callback, CallbackRefusal> {
+        request.check()?;
         match &self.channel {
             Channel::Alipay(alipay) => alipay.verify(&self.name, request),
             Channel::Standard(standard) => standard.verify(&self.name, request, now),
@@ -66,7 +71,12 @@ impl Account {
     }
 
     /// The answer that the channel demands.
-    pub fn answer(&self, outcome: &Outcome<'_>) -> Answer {
+    pub fn answer(&self, outcome: &CallbackOutcome<'_>) -> ChannelAnswer {
+        if let CallbackOutcome::Refused(refusal) = outcome
+            && refusal.is_of_http()
+        {
+            return ChannelAnswer::refusing(refusal);
+        }
         match &self.channel {
             Channel::Alipay(_) => Alipay::answer(outcome),
             Channel::Standard(_) => Standard::answer(outcome),

@@ -10,6 +10,8 @@
 //! | `TRADE_SUCCESS`, `TRADE_FINISHED` | a success; with `refund_fee`, `gmt_refund` or `out_biz_no` a partial refund |
 //! | `TRADE_CLOSED` | a close; with `refund_fee` or `gmt_refund` a full refund |
 //!
+//! A notice of another `notify_type` is unbooked if it names an `out_trade_no`, else ignored.
+//!
 //! `refund_fee` is all that went back so far. Times are Beijing's, amounts yuan with a point. What counts is `total_amount`: what the buyer
 //! paid and the seller received may be less by coupons.
 
@@ -27,7 +29,7 @@ use self::form::{Charset, Form};
 use crate::config::Fields;
 use crate::rsa::RsaPublicKey;
 use crate::values::{shorten, unreadable};
-use crate::{Answer, Callback, Outcome, Refusal, Request};
+use crate::{Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelAnswer};
 
 /// The only value of `sign_type`; `RSA` would be SHA-1.
 const SIGN_TYPE: &str = "RSA2";
@@ -59,9 +61,9 @@ impl Alipay {
     pub(crate) fn verify(
         &self,
         account: &ChannelAccount,
-        request: &Request<'_>,
-    ) -> Result<Callback, Refusal> {
-        let form = Form::parse(request.body).map_err(|error| Refusal::BadSignature {
+        request: &CallbackRequest<'_>,
+    ) -> Result<Callback, CallbackRefusal> {
+        let form = Form::parse(request.body).map_err(|error| CallbackRefusal::BadSignature {
             detail: format!("the body is no signed form: {error}"),
         })?;
         self.check_signature(&form)?;
@@ -72,14 +74,16 @@ impl Alipay {
         notice::parse(self, account, &form)
     }
 
-    fn check_signature(&self, form: &Form) -> Result<(), Refusal> {
-        let sign = form.get("sign").filter(|sign| !sign.is_empty()).ok_or(Refusal::MissingSign)?;
+    fn check_signature(&self, form: &Form) -> Result<(), CallbackRefusal> {
+        let sign = form.get("sign").filter(|sign| !sign.is_empty()).ok_or(CallbackRefusal::MissingSign)?;
         let sign_type = form.get("sign_type").unwrap_or(SIGN_TYPE.as_bytes());
         if sign_type != SIGN_TYPE.as_bytes() {
             let got = String::from_utf8_lossy(sign_type);
             let detail = format!("sign_type: expected {SIGN_TYPE}, got {:?}", shorten(&got));
-            return Err(Refusal::BadSignature { detail });
+            return Err(CallbackRefusal::BadSignature { detail });
         }
+        // Encoders of MIME break the lines.
+        let sign: Vec<u8> = sign.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
         let signature = STANDARD.decode(sign).map_err(|_| bad_signature("sign: expected base64"))?;
         let fits = |content: &[u8]| self.keys.iter().any(|key| key.verifies(content, &signature));
         let content = form.signed_content();
@@ -93,16 +97,20 @@ impl Alipay {
 
     /// The channel reads the body alone: `success`, or it asks again. So the status is 200 for every verdict, and tells
     /// proxies and monitors only of a failure of ours.
-    pub(crate) fn answer(outcome: &Outcome<'_>) -> Answer {
+    pub(crate) fn answer(outcome: &CallbackOutcome<'_>) -> ChannelAnswer {
         let (status, body) = match outcome {
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => (200, "success"),
-            Outcome::Refused(_) | Outcome::Contradiction(_) | Outcome::UnknownPayOrder => (200, "failure"),
-            Outcome::NotPersisted => (503, "failure"),
+            CallbackOutcome::Accepted | CallbackOutcome::Duplicate | CallbackOutcome::Ignored => {
+                (200, "success")
+            }
+            CallbackOutcome::Refused(_)
+            | CallbackOutcome::Contradiction(_)
+            | CallbackOutcome::UnknownPayOrder => (200, "failure"),
+            CallbackOutcome::NotPersisted => (503, "failure"),
         };
-        Answer { status, content_type: Some("text/plain"), body: body.to_owned() }
+        ChannelAnswer { status, content_type: Some("text/plain"), body: body.to_owned() }
     }
 }
 
-fn bad_signature(detail: &str) -> Refusal {
-    Refusal::BadSignature { detail: detail.to_owned() }
+fn bad_signature(detail: &str) -> CallbackRefusal {
+    CallbackRefusal::BadSignature { detail: detail.to_owned() }
 }

@@ -14,6 +14,7 @@ use toml::{Table, Value};
 pub(crate) use fields::Fields;
 
 use crate::Account;
+use crate::pem::BYTE_ORDER_MARK;
 
 /// Every configured channel account; clones share them. The default has none: then only balance payments are possible.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +54,8 @@ impl ChannelSet {
     /// Reads the text of a channels file, and through `read_file` the files that it names.
     ///
     /// `read_file` gets each path as it is written and decides what a relative one is relative to.
-    pub fn parse(text: &str, read_file: impl Fn(&Path) -> io::Result<String>) -> Result<Self, ConfigErrors> {
+    pub fn parse(text: &str, read_file: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Self, ConfigErrors> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let tables: Table = text.parse().map_err(|error| ConfigErrors(vec![not_toml(text, &error)]))?;
         let mut accounts = BTreeMap::new();
         let mut errors = Vec::new();
@@ -93,10 +95,16 @@ fn not_toml(text: &str, error: &toml::de::Error) -> ConfigError {
     ConfigError { account: None, field: None, message: format!("not TOML, line {line}: {}", error.message()) }
 }
 
+/// A name is shown; anything else may be a key in the wrong field.
+fn shown(kind: &str) -> String {
+    let is_name = kind.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'));
+    if is_name { format!("{kind:?}") } else { "another text".to_owned() }
+}
+
 fn parse_account(
     name: &str,
     value: Value,
-    read_file: &dyn Fn(&Path) -> io::Result<String>,
+    read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Account, Vec<ConfigError>> {
     let whole = |message: String| vec![ConfigError { account: Some(name.to_owned()), field: None, message }];
     let Value::Table(table) = value else {
@@ -112,7 +120,7 @@ fn parse_account(
     let account = match fields.take("kind") {
         None => Err(format!("missing; expected one of {supported}")),
         Some(Value::String(kind)) => Account::from_fields(&kind, account_name, &mut fields)
-            .ok_or_else(|| format!("expected one of {supported}, got {kind:?}")),
+            .ok_or_else(|| format!("expected one of {supported}, got {}", shown(&kind))),
         Some(other) => Err(format!("expected one of {supported}, got {}", other.type_str())),
     };
     match account {

@@ -1,8 +1,8 @@
 //! Payment channels: verifies and parses their callbacks, and knows the answers they demand.
 //!
 //! Pure: bytes, keys and clock in, fact out. A [`ChannelSet`] is read from the channels file, one TOML table per
-//! account; an [`Account`] turns a [`Request`] into a [`Callback`] or a [`Refusal`], and, once the ingress knows
-//! what became of it, an [`Outcome`] into the [`Answer`] of its channel.
+//! account; an [`Account`] turns a [`CallbackRequest`] into a [`Callback`] or a [`CallbackRefusal`], and, once the ingress knows
+//! what became of it, a [`CallbackOutcome`] into the [`ChannelAnswer`] of its channel.
 //!
 //! | kind | channel |
 //! |---|---|
@@ -15,7 +15,7 @@
 //! fit the pay order is not decided here but by [`events::transition`], under the lock of the pay order's row.
 //!
 //! ```
-//! use channels::{Callback, ChannelSet, Outcome, Request, standard};
+//! use channels::{Callback, ChannelSet, CallbackOutcome, CallbackRequest, standard};
 //! use events::{Currency, FactKind, Money, PayOrderNo};
 //! use time::macros::datetime;
 //!
@@ -26,7 +26,7 @@
 //!     kind = "standard"
 //!     secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 //! "#;
-//! let channels = ChannelSet::parse(file, |path| std::fs::read_to_string(path))?;
+//! let channels = ChannelSet::parse(file, |path| std::fs::read(path))?;
 //! let account = channels.account("gateway_main").ok_or("no such account")?;
 //!
 //! // The channel's side, as simulators and tests play it.
@@ -41,11 +41,11 @@
 //! let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse()?;
 //! let sent = standard::simulate(&notice, "evt_1", &secret, now)?;
 //!
-//! let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+//! let request = CallbackRequest { headers: &sent.headers(), body: sent.body.as_bytes() };
 //! let Callback::Fact(stated) = account.verify(&request, now)? else { return Err("ignored".into()) };
 //! assert_eq!(stated.pay_order_no.as_str(), "P1");
 //! assert_eq!(stated.fact.kind, FactKind::Succeeded { paid_at: now });
-//! assert_eq!(account.answer(&Outcome::Accepted).status, 204);
+//! assert_eq!(account.answer(&CallbackOutcome::Accepted).status, 204);
 //! # Ok(())
 //! # }
 //! ```
@@ -57,13 +57,21 @@ mod account;
 pub mod alipay;
 mod callback;
 mod config;
+mod headers;
+mod pem;
+mod refusal;
 mod rsa;
+mod rsa_key_error;
 pub mod standard;
 pub mod stripe;
+pub mod unbooked;
 mod values;
 pub mod wechatpay;
 
 pub use account::Account;
-pub use callback::{Answer, Callback, ChannelFact, Outcome, Refusal, Request};
+pub use callback::{Callback, CallbackOutcome, CallbackRequest, ChannelAnswer, ChannelFact, IGNORED};
 pub use config::{ChannelSet, ConfigError, ConfigErrors};
-pub use rsa::{RsaKeyError, RsaSigningKey};
+pub use headers::Headers;
+pub use refusal::{CallbackRefusal, MAX_BODY_BYTES};
+pub use rsa::RsaSigningKey;
+pub use rsa_key_error::RsaKeyError;

@@ -7,54 +7,34 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
+use x509_cert::Certificate as X509;
 use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
-use x509_cert::der::pem::decode_vec;
-use x509_cert::der::{Decode as _, Reader as _, SliceReader};
+use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
-use zeroize::Zeroizing;
+
+use crate::pem;
+use crate::rsa_key_error::{KEY_BITS, RsaKeyError};
 
 /// RFC 8017, appendix C: `rsaEncryption`.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-/// The sizes of keys that are taken, in bits; a shorter one could be broken.
-const KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const PUBLIC_LABEL: &str = "PUBLIC KEY";
+const PUBLIC_PKCS1_LABEL: &str = "RSA PUBLIC KEY";
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
+const PRIVATE_PKCS1_LABEL: &str = "RSA PRIVATE KEY";
+/// The label of RFC 7468, and the earlier one that OpenSSL reads as well.
+const CERTIFICATE_LABELS: [&str; 2] = ["CERTIFICATE", "X509 CERTIFICATE"];
+const PUBLIC: &str = "public key (-----BEGIN PUBLIC KEY-----)";
+const PRIVATE: &str = "private key (-----BEGIN PRIVATE KEY-----)";
+const CERTIFICATE: &str = "certificate (-----BEGIN CERTIFICATE-----)";
 
-/// Why a text or a certificate holds no usable RSA key. Never tells anything of the key itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RsaKeyError {
-    /// Neither PEM nor base64.
-    #[error("expected PEM (-----BEGIN {expected}-----) or its base64 without the lines around it")]
-    NotText {
-        /// The label of the PEM that fits.
-        expected: &'static str,
-    },
-    /// PEM of something else.
-    #[error("expected PEM of a {expected}, got one of a {actual:?}")]
-    WrongLabel {
-        /// The label that fits.
-        expected: &'static str,
-        /// The label that was found.
-        actual: String,
-    },
-    /// The bytes are no key of this structure.
-    #[error("expected an RSA key as {expected}, got other bytes")]
-    NotRsa {
-        /// The structure that fits.
-        expected: &'static str,
-    },
-    /// Too short to be safe, or too long to be checked.
-    #[error("expected an RSA key of {} to {} bits, this one has {bits}", KEY_BITS.start(), KEY_BITS.end())]
-    WrongLength {
-        /// The length of the modulus.
-        bits: usize,
-    },
-}
+const NOT_PUBLIC: RsaKeyError = RsaKeyError::NotRsa {
+    expected: "an RSA public key (SubjectPublicKeyInfo or PKCS#1), or a certificate with one",
+};
+const NOT_CERTIFICATE: RsaKeyError = RsaKeyError::NotRsa { expected: "an X.509 certificate with an RSA key" };
+const NOT_PRIVATE: RsaKeyError = RsaKeyError::NotRsa { expected: "an RSA private key (PKCS#8 or PKCS#1)" };
 
-const NOT_PUBLIC: RsaKeyError = RsaKeyError::NotRsa { expected: "SubjectPublicKeyInfo" };
-const NOT_PRIVATE: RsaKeyError = RsaKeyError::NotRsa { expected: "PKCS#8" };
-
-/// A channel's public key. Parsed from PEM (`PUBLIC KEY`) or from the base64 of its DER, as Alipay hands it out.
+/// A channel's public key. Parsed from PEM or from the base64 of its DER: the key itself, as Alipay hands it out, or a
+/// certificate that holds it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RsaPublicKey {
     modulus: Vec<u8>,
@@ -63,15 +43,35 @@ pub(crate) struct RsaPublicKey {
 
 impl RsaPublicKey {
     /// Takes the DER of a `SubjectPublicKeyInfo` (RFC 5280, section 4.1), as certificates hold it, too.
-    pub(crate) fn from_spki_der(der: &[u8]) -> Result<Self, RsaKeyError> {
+    fn from_spki_der(der: &[u8]) -> Result<Self, RsaKeyError> {
         let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| NOT_PUBLIC)?;
-        let bytes = info.subject_public_key.as_bytes().filter(|_| info.algorithm.oid == RSA_ENCRYPTION);
-        let (modulus, exponent) = bytes.and_then(components).ok_or(NOT_PUBLIC)?;
+        let algorithm = info.algorithm.oid;
+        if algorithm != RSA_ENCRYPTION {
+            return Err(RsaKeyError::OtherAlgorithm { oid: algorithm.to_string() });
+        }
+        Self::from_pkcs1_der(info.subject_public_key.as_bytes().ok_or(NOT_PUBLIC)?)
+    }
+
+    /// Takes the DER of an `RSAPublicKey` (RFC 8017, appendix A.1.1).
+    fn from_pkcs1_der(der: &[u8]) -> Result<Self, RsaKeyError> {
+        let (modulus, exponent) = components(der).ok_or(NOT_PUBLIC)?;
         let bits = bits(modulus.as_bytes());
         if !KEY_BITS.contains(&bits) {
             return Err(RsaKeyError::WrongLength { bits });
         }
         Ok(Self { modulus: modulus.as_bytes().to_vec(), exponent: exponent.as_bytes().to_vec() })
+    }
+
+    /// Takes whatever of these the bytes are, for base64 alone does not say.
+    fn from_any_der(der: &[u8]) -> Result<Self, RsaKeyError> {
+        let certified = || RsaCertificate::from_der(der).map(|certificate| certificate.key);
+        match Self::from_spki_der(der).or_else(|error| Self::from_pkcs1_der(der).map_err(|_| error)) {
+            Err(NOT_PUBLIC) if is_private(der) => Err(RsaKeyError::Private { expected: PUBLIC }),
+            Err(NOT_PUBLIC) => {
+                certified().map_err(|error| if error == NOT_CERTIFICATE { NOT_PUBLIC } else { error })
+            }
+            key => key,
+        }
     }
 
     /// Whether `signature` (raw bytes) was made over `message` by the holder of the private key.
@@ -85,7 +85,14 @@ impl FromStr for RsaPublicKey {
     type Err = RsaKeyError;
 
     fn from_str(text: &str) -> Result<Self, RsaKeyError> {
-        Self::from_spki_der(&read_der(text, PUBLIC_LABEL)?)
+        let labels = [&[PUBLIC_LABEL, PUBLIC_PKCS1_LABEL][..], &CERTIFICATE_LABELS[..]].concat();
+        let der = pem::read(text, &labels, PUBLIC)?;
+        match der.label {
+            Some(PUBLIC_LABEL) => Self::from_spki_der(&der.bytes),
+            Some(PUBLIC_PKCS1_LABEL) => Self::from_pkcs1_der(&der.bytes),
+            Some(_) => RsaCertificate::from_der(&der.bytes).map(|certificate| certificate.key),
+            None => Self::from_any_der(&der.bytes),
+        }
     }
 }
 
@@ -96,7 +103,38 @@ impl fmt::Debug for RsaPublicKey {
     }
 }
 
-/// A channel's own key, which simulators and tests sign with. Parsed from PEM (`PRIVATE KEY`) or from the base64 of its PKCS#8 DER.
+/// A certificate with a channel's key. Its dates and its issuer are not looked at: it is trusted for standing in the channels file.
+/// Parsed from PEM, of which the first certificate counts, or from the base64 of its DER.
+#[derive(Debug)]
+pub(crate) struct RsaCertificate {
+    /// In upper-case hexadecimal digits.
+    pub(crate) serial: String,
+    pub(crate) key: RsaPublicKey,
+}
+
+impl RsaCertificate {
+    fn from_der(der: &[u8]) -> Result<Self, RsaKeyError> {
+        let certificate = X509::from_der(der).map_err(|_| NOT_CERTIFICATE)?.tbs_certificate;
+        let spki = certificate.subject_public_key_info.to_der().map_err(|_| NOT_CERTIFICATE)?;
+        let key = RsaPublicKey::from_spki_der(&spki)
+            .map_err(|error| if error == NOT_PUBLIC { NOT_CERTIFICATE } else { error })?;
+        Ok(Self { serial: hex::encode_upper(certificate.serial_number.as_bytes()), key })
+    }
+}
+
+impl FromStr for RsaCertificate {
+    type Err = RsaKeyError;
+
+    fn from_str(text: &str) -> Result<Self, RsaKeyError> {
+        let der = pem::read(text, &CERTIFICATE_LABELS, CERTIFICATE)?;
+        Self::from_der(&der.bytes).map_err(|error| match error {
+            NOT_CERTIFICATE if is_private(&der.bytes) => RsaKeyError::Private { expected: CERTIFICATE },
+            error => error,
+        })
+    }
+}
+
+/// A channel's own key, which simulators and tests sign with. Parsed from PEM or from the base64 of its DER (PKCS#8 or PKCS#1).
 pub struct RsaSigningKey(RsaKeyPair);
 
 impl RsaSigningKey {
@@ -112,8 +150,9 @@ impl FromStr for RsaSigningKey {
     type Err = RsaKeyError;
 
     fn from_str(text: &str) -> Result<Self, RsaKeyError> {
-        let der = Zeroizing::new(read_der(text, PRIVATE_LABEL)?);
-        RsaKeyPair::from_pkcs8(&der).map(Self).map_err(|_| NOT_PRIVATE)
+        let der = pem::read(text, &[PRIVATE_LABEL, PRIVATE_PKCS1_LABEL], PRIVATE)?;
+        let pair = RsaKeyPair::from_pkcs8(&der.bytes).or_else(|_| RsaKeyPair::from_der(&der.bytes));
+        pair.map(Self).map_err(|_| NOT_PRIVATE)
     }
 }
 
@@ -123,18 +162,17 @@ impl fmt::Debug for RsaSigningKey {
     }
 }
 
-/// The DER of PEM with this label, or of base64 alone, in one line or in several.
-fn read_der(text: &str, expected: &'static str) -> Result<Vec<u8>, RsaKeyError> {
-    let text = text.trim();
-    if text.starts_with("-----BEGIN ") {
-        let (label, der) = decode_vec(text.as_bytes()).map_err(|_| RsaKeyError::NotText { expected })?;
-        if label != expected {
-            return Err(RsaKeyError::WrongLabel { expected, actual: label.to_owned() });
-        }
-        return Ok(der);
-    }
-    let compact: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
-    STANDARD.decode(compact.as_bytes()).map_err(|_| RsaKeyError::NotText { expected })
+/// Whether these are the bytes of a private key, of whatever length.
+fn is_private(der: &[u8]) -> bool {
+    // PKCS#8 and PKCS#1 alike are a sequence that begins with a small version, where a public key has a sequence or a long number.
+    let version = SliceReader::new(der).and_then(|mut reader| {
+        reader.sequence(|inner| {
+            let version = UintRef::decode(inner)?;
+            inner.read_slice(inner.remaining_len())?;
+            Ok(version.as_bytes().len())
+        })
+    });
+    version.is_ok_and(|length| length <= 1)
 }
 
 /// Modulus and exponent of an `RSAPublicKey` (RFC 8017, appendix A.1.1) that can have been made by an honest channel: odd

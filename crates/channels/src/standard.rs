@@ -13,7 +13,8 @@
 //! | `payment.closed` | `CLOSED` | |
 //! | `refund.succeeded` | `REFUNDED` | `channel_trade_no` and `refunded_minor` (cumulative) required; `success_time` is the refund's, by default `timestamp` |
 //!
-//! `amount_minor` is always the whole amount of the payment. Other types are acknowledged and ignored.
+//! `amount_minor` is always the whole amount of the payment. Other types are acknowledged; those that name a pay order in `data` are
+//! kept, for somebody must look, the rest is ignored.
 
 mod body;
 mod simulate;
@@ -26,7 +27,7 @@ pub use body::Kind;
 pub use simulate::{Notice, Sent, sign, simulate};
 
 use crate::config::Fields;
-use crate::{Answer, Callback, Outcome, Refusal, Request};
+use crate::{Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelAnswer};
 
 /// The keys of an account; several during a rotation.
 #[derive(Debug)]
@@ -44,27 +45,31 @@ impl Standard {
     pub(crate) fn verify(
         &self,
         account: &ChannelAccount,
-        request: &Request<'_>,
+        request: &CallbackRequest<'_>,
         now: OffsetDateTime,
-    ) -> Result<Callback, Refusal> {
+    ) -> Result<Callback, CallbackRefusal> {
         let headers = Headers::from_lookup(|name| request.header(name));
         let verified = webhooks::verify(&self.keys, &headers, request.body, now.unix_timestamp())?;
         body::parse(account, verified.id, request.body)
     }
 
     /// 2xx stops the channel's retries.
-    pub(crate) fn answer(outcome: &Outcome<'_>) -> Answer {
-        Answer::by_status(outcome, || Answer { status: 204, content_type: None, body: String::new() })
+    pub(crate) fn answer(outcome: &CallbackOutcome<'_>) -> ChannelAnswer {
+        ChannelAnswer::by_status(outcome, || ChannelAnswer {
+            status: 204,
+            content_type: None,
+            body: String::new(),
+        })
     }
 }
 
-impl From<VerifyError> for Refusal {
+impl From<VerifyError> for CallbackRefusal {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::TooOld { age_seconds } => Self::TooOld { age_seconds },
             VerifyError::TooNew { ahead_seconds } => Self::TooNew { ahead_seconds },
             VerifyError::MissingHeader(name) => Self::MissingHeader { name },
-            VerifyError::MalformedHeader(name) => Self::MalformedHeader { name },
+            VerifyError::MalformedHeader { name, expected } => Self::MalformedHeader { name, expected },
             VerifyError::NoUsableSignature => Self::NoUsableSignature,
             VerifyError::BadSignature => Self::BadSignature { detail: error.to_string() },
         }

@@ -7,14 +7,15 @@
 //! |---|---|
 //! | `payment_intent.succeeded` | a success of what was received |
 //! | `payment_intent.payment_failed` | nothing: the buyer may try again; acknowledged |
-//! | `checkout.session.completed` | a success with `payment_status` `paid`; else nothing, for `async_payment_…` follows |
+//! | `checkout.session.completed` | a success with `payment_status` `paid`; with `unpaid` nothing, for `async_payment_…` follows; with `no_payment_required` that nobody pays, as by a coupon; unbooked |
 //! | `checkout.session.async_payment_succeeded` | a success |
 //! | `checkout.session.async_payment_failed` | a failure |
 //! | `charge.refunded` | a refund; `amount_refunded` is all that went back so far; nothing if it was never captured |
 //! | `refund.failed`; `refund.updated`, `charge.refund.updated` with `status` `failed` or `canceled` | that a refund is none; unbooked |
+//! | `charge.dispute.…` | that the buyer wants the money back, and may have it; unbooked |
 //!
-//! Other types are acknowledged and ignored, and so are events that name no pay order: an account at Stripe may have payments of
-//! others. The number travels in `metadata` under a key that the account may configure, by default `pay_order_no`, or as a Checkout Session's
+//! Of other types those that name a pay order are unbooked, unless they are no result or another event tells it (`NO_RESULT`). Events that name
+//! none are acknowledged and ignored: an account at Stripe may have payments of others. The number travels in `metadata` under a key that the account may configure, by default `pay_order_no`, or as a Checkout Session's
 //! `client_reference_id`, if it looks like one of payrelay's. Only metadata of the payment intent comes along with its refunds.
 
 mod amount;
@@ -32,12 +33,7 @@ pub use simulate::{Notice, Sent, sign, simulate};
 
 use crate::config::Fields;
 use crate::values::unix_seconds;
-use crate::{Answer, Callback, Outcome, Refusal, Request};
-
-/// The code of [`Callback::Unbooked`] for a refund that has failed or was cancelled.
-pub const REFUND_FAILED: &str = "refund_failed";
-/// The code of [`Callback::Unbooked`] for a subscription that was paid under the number of a pay order.
-pub const SUBSCRIPTION_PAID: &str = "subscription_paid";
+use crate::{Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelAnswer};
 
 /// The header with time and signatures.
 const SIGNATURE_HEADER: &str = "stripe-signature";
@@ -68,37 +64,37 @@ impl Stripe {
     pub(crate) fn verify(
         &self,
         account: &ChannelAccount,
-        request: &Request<'_>,
+        request: &CallbackRequest<'_>,
         now: OffsetDateTime,
-    ) -> Result<Callback, Refusal> {
+    ) -> Result<Callback, CallbackRefusal> {
         self.check_signature(request, now.unix_timestamp())?;
         event::parse(&self.metadata_key, account, request.body)
     }
 
-    fn check_signature(&self, request: &Request<'_>, now: i64) -> Result<(), Refusal> {
+    fn check_signature(&self, request: &CallbackRequest<'_>, now: i64) -> Result<(), CallbackRefusal> {
         let name = SIGNATURE_HEADER;
-        let header = request.header(name).ok_or(Refusal::MissingHeader { name })?;
-        let Signatures { timestamp, timestamp_text, v1 } =
-            Signatures::parse(header).ok_or(Refusal::MalformedHeader { name })?;
+        let header = request.header(name).ok_or(CallbackRefusal::MissingHeader { name })?;
+        let Signatures { timestamp, timestamp_text, v1 } = Signatures::parse(header)
+            .map_err(|expected| CallbackRefusal::MalformedHeader { name, expected })?;
         if v1.is_empty() {
-            return Err(Refusal::NoUsableSignature);
+            return Err(CallbackRefusal::NoUsableSignature);
         }
         let distance = now.abs_diff(timestamp);
         match distance {
             0..=TOLERANCE_SECONDS => {}
-            _ if timestamp < now => return Err(Refusal::TooOld { age_seconds: distance }),
-            _ => return Err(Refusal::TooNew { ahead_seconds: distance }),
+            _ if timestamp < now => return Err(CallbackRefusal::TooOld { age_seconds: distance }),
+            _ => return Err(CallbackRefusal::TooNew { ahead_seconds: distance }),
         }
         if self.secrets.iter().any(|secret| secret.made_any(&v1, timestamp_text, request.body)) {
             Ok(())
         } else {
-            Err(Refusal::BadSignature { detail: "no v1 signature matches".to_owned() })
+            Err(CallbackRefusal::BadSignature { detail: "no v1 signature matches".to_owned() })
         }
     }
 
     /// 2xx stops the channel's retries.
-    pub(crate) fn answer(outcome: &Outcome<'_>) -> Answer {
-        Answer::by_status(outcome, || Answer {
+    pub(crate) fn answer(outcome: &CallbackOutcome<'_>) -> ChannelAnswer {
+        ChannelAnswer::by_status(outcome, || ChannelAnswer {
             status: 200,
             content_type: Some("application/json"),
             body: "{\"received\":true}".to_owned(),
@@ -114,17 +110,25 @@ struct Signatures<'a> {
 }
 
 impl<'a> Signatures<'a> {
-    /// `None` if it is not a list of names and values with one time.
-    fn parse(header: &'a str) -> Option<Self> {
-        let entries: Vec<_> = header.split(',').take(MAX_SIGNATURES + 2).collect();
-        if entries.len() > MAX_SIGNATURES + 1 {
-            return None;
-        }
-        let pairs: Vec<_> = entries.into_iter().map(|entry| entry.split_once('=')).collect::<Option<_>>()?;
-        let of = |sought: &str| {
-            pairs.iter().filter(move |(name, _)| *name == sought).map(|(_, value)| *value).collect::<Vec<_>>()
+    /// Reads a list of names and values (RFC 9110, section 5.6.1: white space around an element and empty ones do not count), of which other
+    /// schemes than `v1` are passed over. The error is what was expected.
+    fn parse(header: &'a str) -> Result<Self, &'static str> {
+        let elements = || header.split(',').map(|element| element.trim_matches([' ', '\t']));
+        let of = |sought: &'static str| {
+            let named = elements()
+                .filter_map(move |element| element.split_once('=').filter(|(name, _)| *name == sought));
+            named.map(|(_, value)| value)
         };
-        let [timestamp_text] = of("t").try_into().ok()?;
-        Some(Self { timestamp: unix_seconds(timestamp_text)?, timestamp_text, v1: of("v1") })
+        let mut times = of("t");
+        let timestamp_text = times.next().ok_or("t=… with the time of the signature")?;
+        if times.next().is_some() {
+            return Err("one t=…, several are ambiguous");
+        }
+        let timestamp = unix_seconds(timestamp_text).ok_or("t=… in digits, seconds since 1970")?;
+        let v1: Vec<_> = of("v1").take(MAX_SIGNATURES + 1).collect();
+        if v1.len() > MAX_SIGNATURES {
+            return Err("at most 16 v1=…");
+        }
+        Ok(Self { timestamp, timestamp_text, v1 })
     }
 }

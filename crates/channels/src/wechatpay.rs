@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `TRANSACTION.SUCCESS` | by `trade_state`: `SUCCESS` and `REFUND` a success (refunds have notices of their own), `CLOSED` and `REVOKED` a close, `PAYERROR` a failure; what is under way is ignored |
 //! | `REFUND.SUCCESS` | one refund with the amount of its own |
-//! | others, as `REFUND.ABNORMAL`, `REFUND.CLOSED` | acknowledged and ignored |
+//! | `REFUND.ABNORMAL`, `REFUND.CLOSED` | that money did not go back; unbooked |
+//! | `COMPLAINT.…` | that the buyer complains at the channel; unbooked |
+//! | others | unbooked if they name an `out_trade_no`, else nothing; acknowledged |
 //!
 //! Amounts are in fen. What counts is `total`, for `payer_total` is less by the channel's own coupons.
 
@@ -16,6 +18,8 @@ mod keys;
 mod notice;
 mod simulate;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use events::ChannelAccount;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -23,12 +27,12 @@ use time::OffsetDateTime;
 pub use keys::{ApiV3Key, BadApiV3Key};
 pub use simulate::{Kind, Notice, Sent, Signer, seal, sign, simulate};
 
-use self::keys::{Certificate, PlatformKey};
+use self::keys::PlatformKey;
 use self::notice::Sealed;
 use crate::config::Fields;
-use crate::rsa::RsaPublicKey;
+use crate::rsa::{RsaCertificate, RsaPublicKey};
 use crate::values::{shorten, unix_seconds};
-use crate::{Answer, Callback, Outcome, Refusal, Request};
+use crate::{Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelAnswer};
 
 /// From this distance on between our clock and the channel's a callback is refused, in seconds.
 const TOLERANCE_SECONDS: u64 = 300;
@@ -66,7 +70,7 @@ impl WechatPay {
             );
         }
         let mut platform_keys: Vec<_> =
-            fields.optional_keys::<Certificate>(certificates).into_iter().map(PlatformKey::from).collect();
+            fields.optional_keys::<RsaCertificate>(certificates).into_iter().map(PlatformKey::from).collect();
         let named = fields.named_keys::<RsaPublicKey>(public_keys);
         platform_keys.extend(named.into_iter().map(|(id, key)| PlatformKey::new(&id, key)));
         Self {
@@ -80,71 +84,77 @@ impl WechatPay {
     pub(crate) fn verify(
         &self,
         account: &ChannelAccount,
-        request: &Request<'_>,
+        request: &CallbackRequest<'_>,
         now: OffsetDateTime,
-    ) -> Result<Callback, Refusal> {
+    ) -> Result<Callback, CallbackRefusal> {
         self.check_signature(request, now.unix_timestamp())?;
         notice::parse(self, account, request.body)
     }
 
-    fn check_signature(&self, request: &Request<'_>, now: i64) -> Result<(), Refusal> {
-        let header = |name| request.header(name).ok_or(Refusal::MissingHeader { name });
+    fn check_signature(&self, request: &CallbackRequest<'_>, now: i64) -> Result<(), CallbackRefusal> {
+        let header = |name| request.header(name).ok_or(CallbackRefusal::MissingHeader { name });
         let timestamp_text = header(TIMESTAMP_HEADER)?;
         let nonce = header(NONCE_HEADER)?;
         let serial = header(SERIAL_HEADER)?;
         let signature = header(SIGNATURE_HEADER)?;
         if signature.starts_with(PROBE) {
-            return Err(Refusal::Probe);
+            return Err(CallbackRefusal::Probe);
         }
         let signature_type = request.header(SIGNATURE_TYPE_HEADER).unwrap_or(SIGNATURE_TYPE);
         if signature_type != SIGNATURE_TYPE {
-            return Err(Refusal::UnsupportedSignature { kind: shorten(signature_type) });
+            return Err(CallbackRefusal::UnsupportedSignature { kind: shorten(signature_type) });
         }
-        let timestamp =
-            unix_seconds(timestamp_text).ok_or(Refusal::MalformedHeader { name: TIMESTAMP_HEADER })?;
+        let malformed = |name, expected| CallbackRefusal::MalformedHeader { name, expected };
+        let timestamp = unix_seconds(timestamp_text)
+            .ok_or_else(|| malformed(TIMESTAMP_HEADER, "digits alone, seconds since 1970"))?;
         // A line break would let a part of the nonce be taken for the body.
         if !(1..=MAX_NONCE_BYTES).contains(&nonce.len()) || !nonce.bytes().all(|byte| byte.is_ascii_graphic())
         {
-            return Err(Refusal::MalformedHeader { name: NONCE_HEADER });
+            return Err(malformed(NONCE_HEADER, "1 to 128 visible ASCII characters"));
         }
         let distance_seconds = now.abs_diff(timestamp);
         if distance_seconds >= TOLERANCE_SECONDS {
-            return Err(Refusal::Expired { distance_seconds });
+            return Err(CallbackRefusal::Expired { distance_seconds });
         }
 
         let mut keys = self.platform_keys.iter().filter(|key| key.is_named(serial)).peekable();
         if keys.peek().is_none() {
-            return Err(Refusal::UnknownSerial { serial: shorten(serial) });
+            return Err(CallbackRefusal::UnknownSerial { serial: shorten(serial) });
         }
+        let signature = STANDARD.decode(signature).map_err(|_| CallbackRefusal::BadSignature {
+            detail: format!("{SIGNATURE_HEADER}: expected base64"),
+        })?;
         let content = signed_content(timestamp_text, nonce, request.body);
-        if keys.any(|key| key.verifies(&content, signature)) {
+        if keys.any(|key| key.verifies(&content, &signature)) {
             Ok(())
         } else {
-            Err(Refusal::BadSignature { detail: format!("not made by the key {}", shorten(serial)) })
+            Err(CallbackRefusal::BadSignature { detail: format!("not made by the key {}", shorten(serial)) })
         }
     }
 
-    fn decrypt(&self, sealed: &Sealed<'_>) -> Result<Vec<u8>, Refusal> {
-        self.api_v3_keys.iter().find_map(|key| key.open(sealed)).ok_or(Refusal::DecryptFailed)
+    fn decrypt(&self, sealed: &Sealed<'_>) -> Result<Vec<u8>, CallbackRefusal> {
+        self.api_v3_keys.iter().find_map(|key| key.open(sealed)).ok_or(CallbackRefusal::DecryptFailed)
     }
 
     /// 200 stops the channel's retries. A failure tells its code alone: what is wrong in detail is not the channel's business.
-    pub(crate) fn answer(outcome: &Outcome<'_>) -> Answer {
+    pub(crate) fn answer(outcome: &CallbackOutcome<'_>) -> ChannelAnswer {
         match outcome {
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Ignored => json_answer(200, "SUCCESS", "成功"),
-            Outcome::Refused(refusal) => {
+            CallbackOutcome::Accepted | CallbackOutcome::Duplicate | CallbackOutcome::Ignored => {
+                json_answer(200, "SUCCESS", "成功")
+            }
+            CallbackOutcome::Refused(refusal) => {
                 json_answer(if refusal.is_authentic() { 500 } else { 401 }, "FAIL", refusal.code())
             }
-            Outcome::Contradiction(reason) => json_answer(500, "FAIL", reason.as_str()),
-            Outcome::UnknownPayOrder => json_answer(404, "FAIL", "unknown_pay_order"),
-            Outcome::NotPersisted => json_answer(503, "FAIL", "not_persisted"),
+            CallbackOutcome::Contradiction(reason) => json_answer(500, "FAIL", reason.as_str()),
+            CallbackOutcome::UnknownPayOrder => json_answer(404, "FAIL", "unknown_pay_order"),
+            CallbackOutcome::NotPersisted => json_answer(503, "FAIL", "not_persisted"),
         }
     }
 }
 
-fn json_answer(status: u16, code: &str, message: &str) -> Answer {
+fn json_answer(status: u16, code: &str, message: &str) -> ChannelAnswer {
     let body = json!({ "code": code, "message": message }).to_string();
-    Answer { status, content_type: Some("application/json"), body }
+    ChannelAnswer { status, content_type: Some("application/json"), body }
 }
 
 /// What a signature covers.

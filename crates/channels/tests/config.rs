@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use channels::{ChannelSet, ConfigErrors, Request};
+use channels::{CallbackRequest, ChannelSet, ConfigErrors};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -13,10 +13,14 @@ const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
 const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// The files that the tests name.
-fn read_file(path: &Path) -> io::Result<String> {
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
-        Some("keys/good") => Ok(format!("{OTHER}\n")),
-        Some("keys/bad") => Ok("not-a-key".to_owned()),
+        Some("keys/good") => Ok(format!("{OTHER}\n").into()),
+        Some("keys/bad") => Ok("not-a-key".into()),
+        Some("keys/mark") => Ok(format!("\u{feff}{OTHER}\r\n").into()),
+        Some("keys/utf16") => {
+            Ok([0xfeff].into_iter().chain(OTHER.encode_utf16()).flat_map(u16::to_le_bytes).collect())
+        }
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -34,7 +38,7 @@ fn accepts(channels: &ChannelSet, name: &str, secret: &str) -> bool {
     let secret = secret.parse().expect("the secret is right");
     let ping = "{\"type\":\"ping\"}".to_owned();
     let sent = channels::standard::sign(ping, "evt_1", &secret, NOW).expect("the id is right");
-    let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+    let request = CallbackRequest { headers: &sent.headers(), body: sent.body.as_bytes() };
     channels.account(name).expect("the account is configured").verify(&request, NOW).is_ok()
 }
 
@@ -139,11 +143,11 @@ fn example() -> String {
         Some(rest) if rest.starts_with('[') || is_field(rest) => rest,
         _ => line,
     };
-    include_str!("../../../deploy/channels.toml").lines().map(line).collect::<Vec<_>>().join("\n")
+    include_str!("../../../deploy/channels/channels.toml").lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The files that the example names.
-fn example_file(path: &Path) -> io::Result<String> {
+fn example_file(path: &Path) -> io::Result<Vec<u8>> {
     let vectors = |text| serde_json::from_str::<serde_json::Value>(text).expect("the vectors are JSON");
     let alipay = vectors(include_str!("vectors/alipay.json"));
     let wechatpay = vectors(include_str!("vectors/wechatpay_v3.json"));
@@ -156,7 +160,7 @@ fn example_file(path: &Path) -> io::Result<String> {
         Some("wechatpay_main.public_key.pem") => alipay["config"]["alipay_public_key_pem"].as_str(),
         _ => None,
     };
-    text.map(str::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
+    text.map(Into::into).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 #[test]
@@ -164,4 +168,25 @@ fn every_kind_has_an_example_that_is_right() {
     let channels = ChannelSet::parse(&example(), example_file).unwrap();
     let kinds: Vec<_> = channels.names().map(|name| channels.account(name).unwrap().kind()).collect();
     assert_eq!(kinds, ["alipay", "standard", "stripe", "wechatpay"]);
+}
+
+#[test]
+fn a_file_is_read_however_its_editor_has_written_it() {
+    for file in ["keys/good", "keys/mark", "keys/utf16"] {
+        let text = format!("\u{feff}[gateway]\r\nkind = 'standard'\r\nsecret_file = '{file}'\r\n");
+        assert!(parse(&text).is_ok(), "{file}: {:?}", parse(&text).err());
+    }
+}
+
+/// The bytes of a certificate file: PEM with a subject in GBK before it, and DER.
+#[test]
+fn a_certificate_is_read_as_pem_or_as_der() {
+    let pem = include_str!("vectors/certificate.pem");
+    let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, der).expect("base64");
+    let in_gbk = [b"Subject: CN=\xd6\xa7\xb8\xb6\xb1\xa6\r\n", pem.as_bytes()].concat();
+    let text = "[ali]\nkind = 'alipay'\napp_id = '1'\nseller_id = '2'\nalipay_public_key_file = 'key.crt'\n";
+    for bytes in [pem.as_bytes().to_vec(), in_gbk, der] {
+        assert!(ChannelSet::parse(text, |_| Ok(bytes.clone())).is_ok());
+    }
 }

@@ -9,7 +9,7 @@ mod mutated;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use channels::{Callback, Refusal};
+use channels::{Callback, CallbackRefusal};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -56,13 +56,13 @@ fn wechatpay() -> Vec<Vec<u8>> {
 }
 
 fn files() -> Vec<Vec<u8>> {
-    let example = include_str!("../../../deploy/channels.toml");
+    let example = include_str!("../../../deploy/channels/channels.toml");
     // Each comment becomes a line of its account, be it one or not.
     [example.to_owned(), example.replace("\n# ", "\n")].map(String::into_bytes).to_vec()
 }
 
 /// How many of these state something of a pay order: the functions must get as far as the parsers.
-fn facts(corpus: &[Vec<u8>], verdict: impl Fn(&[u8]) -> Option<Result<Callback, Refusal>>) -> usize {
+fn facts(corpus: &[Vec<u8>], verdict: impl Fn(&[u8]) -> Option<Result<Callback, CallbackRefusal>>) -> usize {
     corpus.iter().filter(|data| matches!(verdict(data), Some(Ok(Callback::Fact(_))))).count()
 }
 

@@ -1,7 +1,7 @@
 //! Whatever comes in: no panic, no change on the way, and what is signed is what is read.
 
 use channels::standard::{Kind, Notice, sign, simulate};
-use channels::{Callback, ChannelSet, Refusal, Request};
+use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelSet};
 use events::{Currency, FactKind, Money, PayOrderNo, to_micros};
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -15,11 +15,11 @@ fn secret() -> Secret {
     SECRET.parse().expect("the secret is right")
 }
 
-fn verify(headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, Refusal> {
+fn verify(headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, CallbackRefusal> {
     let text = format!("[gateway_main]\nkind = 'standard'\nsecret = '{SECRET}'");
     let channels =
         ChannelSet::parse(&text, |_| Err(std::io::ErrorKind::NotFound.into())).expect("it is right");
-    channels.account("gateway_main").expect("it is there").verify(&Request { headers, body }, NOW)
+    channels.account("gateway_main").expect("it is there").verify(&CallbackRequest { headers, body }, NOW)
 }
 
 fn any_time() -> impl Strategy<Value = OffsetDateTime> {
@@ -82,7 +82,7 @@ proptest! {
         prop_assume!(body[at] != byte);
         body[at] = byte;
         let verdict = verify(&sent.headers(), &body);
-        prop_assert!(matches!(verdict, Err(Refusal::BadSignature { .. })), "{:?}", verdict);
+        prop_assert!(matches!(verdict, Err(CallbackRefusal::BadSignature { .. })), "{:?}", verdict);
     }
 
     #[test]
@@ -102,7 +102,7 @@ proptest! {
     fn arbitrary_signed_bodies_are_judged_without_a_panic(body: String) {
         let sent = sign(body, "evt_1", &secret(), NOW).unwrap();
         let verdict = verify(&sent.headers(), sent.body.as_bytes());
-        prop_assert!(matches!(verdict, Err(Refusal::Unreadable { .. })), "{:?}", verdict);
+        prop_assert!(matches!(verdict, Err(CallbackRefusal::Unreadable { .. })), "{:?}", verdict);
     }
 
     /// Bodies of the right shape with wild values, to get behind the JSON parser.
@@ -122,7 +122,7 @@ proptest! {
         let sent = sign(body.to_string(), "evt_1", &secret(), NOW).unwrap();
         match verify(&sent.headers(), sent.body.as_bytes()) {
             Ok(Callback::Fact(stated)) => prop_assert!(stated.fact.amount.unwrap().amount_minor >= 0),
-            Err(Refusal::Unreadable { .. }) => {}
+            Err(CallbackRefusal::Unreadable { .. }) => {}
             other => return Err(TestCaseError::fail(format!("{other:?}"))),
         }
     }

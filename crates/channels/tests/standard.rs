@@ -1,7 +1,9 @@
 //! The `standard` channel: bodies and answers.
 
 use channels::standard::sign;
-use channels::{Account, Callback, ChannelFact, ChannelSet, Outcome, Refusal, Request};
+use channels::{
+    Account, Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelFact, ChannelSet,
+};
 use events::{ChannelAccount, ContradictionReason, Currency, Fact, FactKind, Money, PayOrderNo};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -22,10 +24,10 @@ fn account(channels: &ChannelSet) -> &Account {
 }
 
 /// What becomes of an authentic callback with this body.
-fn verify(body: &str) -> Result<Callback, Refusal> {
+fn verify(body: &str) -> Result<Callback, CallbackRefusal> {
     let secret: Secret = SECRET.parse().expect("the secret is right");
     let sent = sign(body.to_owned(), "evt_1", &secret, NOW).expect("the id is right");
-    let request = Request { headers: &sent.headers(), body: sent.body.as_bytes() };
+    let request = CallbackRequest { headers: &sent.headers(), body: sent.body.as_bytes() };
     account(&channels()).verify(&request, NOW)
 }
 
@@ -58,7 +60,7 @@ fn stated(body: &Value) -> ChannelFact {
 /// The detail of the refusal of a body that is authentic but wrong.
 fn unreadable(body: &str) -> String {
     match verify(body) {
-        Err(Refusal::Unreadable { detail }) => detail,
+        Err(CallbackRefusal::Unreadable { detail }) => detail,
         other => panic!("expected {body} to be unreadable, got {other:?}"),
     }
 }
@@ -106,7 +108,20 @@ fn unknown_types_and_fields_are_no_error() {
     let body = json!({"type": "payout.created", "data": "anything"}).to_string();
     let Ok(Callback::Ignored { dedupe_id, reason }) = verify(&body) else { panic!("not ignored") };
     assert_eq!(dedupe_id, "evt_1");
-    assert!(reason.contains("payout.created"), "{reason}");
+    assert!(reason.contains("payout.created") && reason.contains("names no pay order"), "{reason}");
+    // Somebody must look at what concerns a pay order.
+    let body =
+        json!({"type": "dispute.opened", "data": {"pay_order_no": "P1", "amount_minor": "?"}}).to_string();
+    match verify(&body) {
+        Ok(Callback::Unbooked { dedupe_id, pay_order_no: Some(number), code, reason }) => {
+            assert_eq!(
+                (dedupe_id.as_str(), number.as_str(), code),
+                ("evt_1", "P1", channels::unbooked::UNKNOWN_EVENT)
+            );
+            assert!(reason.contains("dispute.opened"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
 
     let more = with("payment.succeeded", &json!({"buyer": {"name": "x"}, "receipt_amount": 1}));
     assert_eq!(stated(&more), stated(&success()));
@@ -175,21 +190,21 @@ fn a_long_value_makes_no_long_detail() {
 #[test]
 fn every_outcome_has_its_answer() {
     let channels = channels();
-    let answer = |outcome: &Outcome<'_>| account(&channels).answer(outcome);
-    for outcome in [Outcome::Accepted, Outcome::Duplicate, Outcome::Ignored] {
+    let answer = |outcome: &CallbackOutcome<'_>| account(&channels).answer(outcome);
+    for outcome in [CallbackOutcome::Accepted, CallbackOutcome::Duplicate, CallbackOutcome::Ignored] {
         let answer = answer(&outcome);
         assert_eq!((answer.status, answer.content_type, answer.body.as_str()), (204, None, ""));
     }
-    let forged = Refusal::BadSignature { detail: "no signature matches".to_owned() };
-    let strange = Refusal::Unreadable { detail: "status: …".to_owned() };
+    let forged = CallbackRefusal::BadSignature { detail: "no signature matches".to_owned() };
+    let strange = CallbackRefusal::Unreadable { detail: "status: …".to_owned() };
     for (outcome, status, code) in [
-        (Outcome::Refused(&forged), 401, "bad_signature"),
-        (Outcome::Refused(&Refusal::TooOld { age_seconds: 301 }), 401, "too_old"),
-        (Outcome::Refused(&Refusal::TooNew { ahead_seconds: 301 }), 401, "too_new"),
-        (Outcome::Refused(&strange), 422, "unreadable"),
-        (Outcome::Contradiction(ContradictionReason::AmountMismatch), 409, "contradiction"),
-        (Outcome::UnknownPayOrder, 404, "unknown_pay_order"),
-        (Outcome::NotPersisted, 503, "not_persisted"),
+        (CallbackOutcome::Refused(&forged), 401, "bad_signature"),
+        (CallbackOutcome::Refused(&CallbackRefusal::TooOld { age_seconds: 301 }), 401, "too_old"),
+        (CallbackOutcome::Refused(&CallbackRefusal::TooNew { ahead_seconds: 301 }), 401, "too_new"),
+        (CallbackOutcome::Refused(&strange), 422, "unreadable"),
+        (CallbackOutcome::Contradiction(ContradictionReason::AmountMismatch), 409, "contradiction"),
+        (CallbackOutcome::UnknownPayOrder, 404, "unknown_pay_order"),
+        (CallbackOutcome::NotPersisted, 503, "not_persisted"),
     ] {
         let answer = answer(&outcome);
         let problem: Value = serde_json::from_str(&answer.body).unwrap();

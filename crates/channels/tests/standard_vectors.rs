@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use channels::standard::{Kind, Notice, simulate};
-use channels::{Callback, ChannelSet, Outcome, Request};
+use channels::{Callback, CallbackOutcome, CallbackRequest, ChannelSet};
 use events::{Currency, Money, PayOrderNo};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -52,7 +52,7 @@ fn verdicts_are_those_of_the_vectors() {
         let account = channels.account("gateway_main").unwrap();
         let headers: Vec<(&str, &str)> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let request = Request { headers: &headers, body: request.body.as_bytes() };
+        let request = CallbackRequest { headers: &headers, body: request.body.as_bytes() };
         let now = OffsetDateTime::from_unix_timestamp(now).unwrap();
 
         let refusal = account.verify(&request, now).unwrap_err();
@@ -61,7 +61,7 @@ fn verdicts_are_those_of_the_vectors() {
             reason => (reason, 401),
         };
         assert_eq!(refusal.code(), code, "{name}: {refusal}");
-        assert_eq!(account.answer(&Outcome::Refused(&refusal)).status, status, "{name}");
+        assert_eq!(account.answer(&CallbackOutcome::Refused(&refusal)).status, status, "{name}");
     }
 }
 
@@ -82,7 +82,7 @@ fn header_names_are_taken_in_any_case_and_either_key_of_a_rotation_fits() {
         let sent = simulate(&notice, "evt_1", &secret.parse().unwrap(), now).unwrap();
         let upper = sent.headers().map(|(name, value)| (name.to_ascii_uppercase(), value));
         let headers = upper.each_ref().map(|(name, value)| (name.as_str(), *value));
-        let request = Request { headers: &headers, body: sent.body.as_bytes() };
+        let request = CallbackRequest { headers: &headers, body: sent.body.as_bytes() };
         let verdict = channels.account("gateway_main").unwrap().verify(&request, now);
         assert!(matches!(verdict, Ok(Callback::Fact(_))), "{verdict:?}");
     }

@@ -26,6 +26,7 @@ mod ports;
 mod postgres;
 mod process;
 mod rabbitmq;
+mod root;
 pub mod testing;
 mod watchdog;
 

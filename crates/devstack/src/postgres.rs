@@ -2,13 +2,13 @@
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::installed::{self, Installation};
 use crate::process::{Process, Program, run};
+use crate::root::{Root, User, run_as};
 use crate::watchdog::Watchdog;
 use crate::{Error, ports};
 
@@ -28,7 +28,7 @@ pub struct Postgres {
     data: PathBuf,
     port: u16,
     /// The user and group to run as; `None` = as the caller.
-    user: Option<(u32, u32)>,
+    user: Option<User>,
     watchdog: Arc<Watchdog>,
     process: Mutex<Option<Process>>,
 }
@@ -42,7 +42,7 @@ impl Postgres {
             .create(&folder)
             .map_err(Error::io("creating a folder for PostgreSQL"))?;
         // PostgreSQL refuses to run as root.
-        let user = if watchdog.is_root()? { Some(unprivileged_user()?) } else { None };
+        let user = if watchdog.is_root()? { Some(unprivileged_user(&installation.root)?) } else { None };
         if let Some((uid, gid)) = user {
             chown(&folder, Some(uid), Some(gid))
                 .map_err(Error::io("handing a folder to the user postgres"))?;
@@ -108,9 +108,9 @@ impl Postgres {
     }
 
     fn try_start(&self) -> Result<Process, Error> {
-        let mut command = self.installation.command("postgres");
+        let (mut command, user) = self.installation.command_as("postgres", self.user);
         command.arg("-D").arg(&self.data);
-        let mut process = Process::start(&self.program, &command, &self.watchdog, self.user)?;
+        let mut process = Process::start(&self.program, &command, &self.watchdog, user)?;
         let port = self.port.to_string();
         process.wait_ready(READY_LIMIT, || {
             let mut probe = self.installation.command("pg_isready");
@@ -136,7 +136,7 @@ impl Postgres {
     }
 
     fn make_cluster(&self, durable: bool) -> Result<(), Error> {
-        let mut initdb = self.installation.command("initdb");
+        let (mut initdb, user) = self.installation.command_as("initdb", self.user);
         initdb.args([
             "--no-sync",
             "--auth=trust",
@@ -146,9 +146,7 @@ impl Postgres {
             "--pgdata",
         ]);
         initdb.arg(&self.data).current_dir("/");
-        if let Some((uid, gid)) = self.user {
-            initdb.uid(uid).gid(gid);
-        }
+        run_as(&mut initdb, user);
         run(&mut initdb, "creating a PostgreSQL cluster (initdb)")?;
         let sizes = if durable { AS_IN_PRODUCTION } else { "" };
         let durable = if durable { "on" } else { "off" };
@@ -173,9 +171,9 @@ impl Postgres {
     }
 }
 
-/// User and group id of `postgres`, else of `nobody`, from `/etc/passwd`.
-fn unprivileged_user() -> Result<(u32, u32), Error> {
-    let passwd = fs::read_to_string("/etc/passwd").map_err(Error::io("reading /etc/passwd"))?;
+/// User and group id of `postgres`, else of `nobody`, from `/etc/passwd` of the servers' root.
+pub(crate) fn unprivileged_user(root: &Root) -> Result<User, Error> {
+    let passwd = fs::read_to_string(root.outside("/etc/passwd")).map_err(Error::io("reading /etc/passwd"))?;
     ["postgres", "nobody"]
         .into_iter()
         .find_map(|wanted| passwd.lines().find_map(|line| ids_of(line, wanted)))
@@ -185,7 +183,7 @@ fn unprivileged_user() -> Result<(u32, u32), Error> {
         })
 }
 
-fn ids_of(line: &str, wanted: &str) -> Option<(u32, u32)> {
+fn ids_of(line: &str, wanted: &str) -> Option<User> {
     let mut fields = line.split(':');
     if fields.next()? != wanted {
         return None;

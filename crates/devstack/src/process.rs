@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Error;
+use crate::root::{User, run_as};
 use crate::watchdog::Watchdog;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -42,7 +43,7 @@ impl Process {
         program: &Arc<Program>,
         command: &Command,
         watchdog: &Arc<Watchdog>,
-        user: Option<(u32, u32)>,
+        user: Option<User>,
     ) -> Result<Self, Error> {
         let step = || format!("starting {}", program.server);
         let log = OpenOptions::new()
@@ -59,9 +60,7 @@ impl Process {
                 None => shell.env_remove(name),
             };
         }
-        if let Some((uid, gid)) = user {
-            shell.uid(uid).gid(gid);
-        }
+        run_as(&mut shell, user);
         let errors = log.try_clone().map_err(Error::io(step()))?;
         shell.current_dir("/").stdin(Stdio::piped()).stdout(log).stderr(errors).process_group(0);
         let child = shell.spawn().map_err(Error::io(step()))?;

@@ -54,6 +54,7 @@ impl RabbitMq {
         write_files(&folder, ports, durable).map_err(Error::io("writing RabbitMQ's configuration"))?;
         let program =
             Program { server: NAME, log: watchdog.directory().join("rabbitmq.log"), quit_signal: "KILL" };
+        let epmd = start_epmd(&installation, watchdog, ports.epmd)?;
         let rabbitmq = Self {
             installation,
             program: Arc::new(program),
@@ -62,7 +63,7 @@ impl RabbitMq {
             ports,
             watchdog: Arc::clone(watchdog),
             process: Mutex::new(None),
-            _epmd: start_epmd(watchdog, ports.epmd)?,
+            _epmd: epmd,
         };
         rabbitmq.start()?;
         Ok(rabbitmq)
@@ -117,9 +118,15 @@ impl RabbitMq {
         Ok(())
     }
 
+    /// Adds lines to `rabbitmq.conf`, which the broker reads when it is started again.
+    pub fn configure(&self, lines: &str) -> Result<(), Error> {
+        let file = OpenOptions::new().append(true).open(self.folder.join("rabbitmq.conf"));
+        file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(Error::io("writing rabbitmq.conf"))
+    }
+
     /// Runs `rabbitmqctl` with these arguments against the running broker and returns what it printed. With
     /// `["set_vm_memory_high_watermark", "0"]` publishers are blocked, with `["set_vm_memory_high_watermark",
-    /// "absolute", "1GB"]` they go on.
+    /// "absolute", "1GB"]` they go on. A file that they name must be in the stack's directory, which a broker of another root sees, too.
     pub fn ctl(&self, arguments: &[&str]) -> Result<String, Error> {
         let mut command = self.script("rabbitmqctl");
         run(command.args(arguments), &format!("rabbitmqctl {}", arguments.join(" ")))
@@ -172,13 +179,14 @@ impl RabbitMq {
 }
 
 /// Runs in the foreground, so that it ends with the stack; a node would start one as a daemon for good.
-fn start_epmd(watchdog: &Arc<Watchdog>, port: u16) -> Result<Process, Error> {
+fn start_epmd(installation: &Installation, watchdog: &Arc<Watchdog>, port: u16) -> Result<Process, Error> {
     let program = Program {
         server: "Erlang's port mapper (epmd)",
         log: watchdog.directory().join("epmd.log"),
         quit_signal: "KILL",
     };
-    let mut command = Command::new(installed::epmd()?);
+    let root = &installation.root;
+    let (mut command, _) = root.command(&installed::epmd(root)?, None);
     command.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
     let mut process = Process::start(&Arc::new(program), &command, watchdog, None)?;
     process.wait_ready(EPMD_READY_LIMIT, || accepts(port))?;
@@ -189,11 +197,12 @@ fn accepts(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A `durable` node is set as one of production is. Another shows depths of queues within a fraction of a second, at a
-/// price that shows under load, and keeps its files small.
+/// A `durable` node is set as one of production is. Another shows depths of queues within about a second, at a price that shows
+/// under load, and keeps its files small. Not sooner: RabbitMQ 4.0 loses a quorum queue whose first tick comes before its
+/// leader has written its first entry, which takes that long on a busy machine.
 fn write_files(folder: &Path, ports: Ports, durable: bool) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(folder)?;
-    let (wal_bytes, statistics_ms) = if durable { (64 << 20, 5000) } else { (16 << 20, 200) };
+    let (wal_bytes, statistics_ms) = if durable { (64 << 20, 5000) } else { (16 << 20, 1000) };
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\n\
          management.tcp.ip = 127.0.0.1\n\

@@ -4,16 +4,27 @@
 //! it works as well: each test program then starts the servers that it uses, when it first uses them.
 
 pub mod interpreters;
+pub mod pgbouncer;
+mod promtool;
+mod skip;
+mod tools;
+mod twins;
 
+use std::collections::VecDeque;
 use std::env;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::http::{Management, number, segment};
 use crate::installed::{self, Installation};
 use crate::process::run;
 use crate::watchdog::unique_name;
 use crate::{Error, Stack, StackOptions, ports};
+
+pub use promtool::promtool;
+pub use skip::skip;
+pub use twins::{Twinned, add_twins};
 
 /// Names the URL of the test servers' database, as a user who may create databases.
 pub const DATABASE_URL_VARIABLE: &str = "PAYRELAY_TEST_DATABASE_URL";
@@ -24,6 +35,12 @@ pub const MANAGEMENT_URL_VARIABLE: &str = "PAYRELAY_TEST_RABBITMQ_MANAGEMENT_URL
 
 /// Names the folder of the workspace's programs, built for the tests.
 pub const PROGRAMS_VARIABLE: &str = "PAYRELAY_TEST_BIN_DIR";
+
+/// No wait of a test is longer. It costs nothing where a test succeeds, so it is long enough for a machine that does much else.
+pub const DEADLINE: Duration = Duration::from_secs(180);
+
+/// The queues of a vhost have chosen their leaders after this time.
+const VHOST_SETTLES: Duration = Duration::from_secs(20);
 
 /// The path of one of the workspace's programs, such as `ingress`.
 ///
@@ -181,9 +198,32 @@ impl Vhost {
 }
 
 impl Drop for Vhost {
+    /// Deletes the vhosts that were dropped some time ago, and leaves this one for later: RabbitMQ 4.0 loses the supervisor of
+    /// dead-lettering when a vhost goes while a queue in it still chooses its leader. What stays behind goes with the broker.
     fn drop(&mut self) {
+        static DROPPED: Mutex<VecDeque<(Instant, String)>> = Mutex::new(VecDeque::new());
+        let mut dropped = DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.push_back((Instant::now(), self.name.clone()));
+        let mut settled = Vec::new();
+        while dropped.front().is_some_and(|(at, _)| at.elapsed() > VHOST_SETTLES) {
+            settled.extend(dropped.pop_front().map(|(_, name)| name));
+        }
+        drop(dropped);
+        for name in settled {
+            self.delete_named(&name);
+        }
+    }
+}
+
+impl Vhost {
+    #[cfg(test)]
+    fn delete(&self) {
+        self.delete_named(&self.name);
+    }
+
+    fn delete_named(&self, name: &str) {
         // What stays behind goes with the broker.
-        let _ = self.management.request("DELETE", &format!("/api/vhosts/{}", self.name), "");
+        let _ = self.management.request("DELETE", &format!("/api/vhosts/{name}"), "");
     }
 }
 
@@ -206,9 +246,13 @@ impl Server {
     }
 
     fn execute(&self, statement: &str) -> Result<String, Error> {
+        self.execute_in(&self.url, statement)
+    }
+
+    fn execute_in(&self, url: &str, statement: &str) -> Result<String, Error> {
         let mut psql = self.installation.command("psql");
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--set=ON_ERROR_STOP=1"]);
-        run(psql.args(["--dbname", &self.url, "--command", statement]), statement)
+        run(psql.args(["--dbname", url, "--command", statement]), statement)
     }
 }
 

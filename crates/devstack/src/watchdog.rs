@@ -82,7 +82,7 @@ impl Drop for Watchdog {
 }
 
 /// The system's temporary directory, or `/tmp` where that one is closed to the user that the servers run as.
-fn base_directory() -> PathBuf {
+pub(crate) fn base_directory() -> PathBuf {
     let directory = env::temp_dir();
     let passable = |folder: &Path| fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o001 != 0);
     if directory.ancestors().all(passable) { directory } else { PathBuf::from("/tmp") }

@@ -19,8 +19,9 @@ const BOTH: StackOptions = StackOptions { postgres: true, rabbitmq: true, durabl
 const HOLDER_VARIABLE: &str = "DEVSTACK_TEST_HOLDER";
 
 fn sql(postgres: &Postgres, statement: &str) -> String {
-    let psql = installed::postgres().unwrap().programs.join("psql");
-    let output = Command::new(psql)
+    let output = installed::postgres()
+        .unwrap()
+        .command("psql")
         .args([
             "-X",
             "--tuples-only",
@@ -38,7 +39,7 @@ fn sql(postgres: &Postgres, statement: &str) -> String {
 
 #[track_caller]
 fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + devstack::testing::DEADLINE;
     while !condition() {
         assert!(Instant::now() < deadline, "still not: {what}");
         thread::sleep(Duration::from_millis(20));

@@ -3,9 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
+use crate::invalid_event::InvalidEvent;
 use crate::{EventId, MerchantId, OrderNo, PayOrder, PayOrderNo, Status};
 
 /// What happened to a pay order. Its name is the routing key, the AMQP `type` and the `type` of a webhook.
@@ -23,19 +23,6 @@ pub enum EventType {
     /// The cumulative refunded amount has grown.
     #[serde(rename = "pay.refunded")]
     Refunded,
-}
-
-/// Whose books a payment belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Purpose {
-    /// An order of the order service.
-    #[default]
-    Order,
-    /// An order that the merchant keeps itself.
-    External,
-    /// A recharge of a user's account.
-    Recharge,
 }
 
 /// A full snapshot of a pay order at one of its versions.
@@ -64,21 +51,6 @@ pub struct EventKey {
     pub event_type: EventType,
     /// `refunded_minor` for refunds, else 0.
     pub seq: i64,
-}
-
-/// An event that contradicts itself, or comes from the future.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field}: expected {expected}, got {got}")]
-pub struct InvalidEvent {
-    field: &'static str,
-    expected: String,
-    got: String,
-}
-
-impl InvalidEvent {
-    pub(crate) fn new(field: &'static str, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
-        Self { field, expected: expected.to_string(), got: got.to_string() }
-    }
 }
 
 impl EventType {
@@ -114,28 +86,6 @@ impl FromStr for EventType {
                 format!("{text:?}"),
             )
         })
-    }
-}
-
-impl Purpose {
-    /// The name used in JSON and in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Order => "ORDER",
-            Self::External => "EXTERNAL",
-            Self::Recharge => "RECHARGE",
-        }
-    }
-}
-
-impl FromStr for Purpose {
-    type Err = InvalidEvent;
-
-    fn from_str(text: &str) -> Result<Self, InvalidEvent> {
-        let found = [Self::Order, Self::External, Self::Recharge]
-            .into_iter()
-            .find(|purpose| purpose.as_str() == text);
-        found.ok_or_else(|| InvalidEvent::new("purpose", "ORDER, EXTERNAL or RECHARGE", format!("{text:?}")))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use time::OffsetDateTime;
-use uuid::{Uuid, Variant};
+use uuid::{Builder, Uuid, Variant};
 
 /// Where the digit of the version stands in a UUID.
 const VERSION_AT: usize = 12;
@@ -112,10 +112,16 @@ identifier!(
 );
 
 impl PayOrderNo {
-    /// A new number, `P` and 31 hexadecimal digits, that sorts by the time of its making: 32 characters are the most that WeChat Pay
-    /// takes for an order's number.
-    pub fn generate() -> Self {
-        let mut digits = format!("{:X}", Uuid::now_v7().simple());
+    /// The number of what is made at `now`, `P` and 31 hexadecimal digits, which sorts by that time, to the millisecond: 32
+    /// characters are the most that WeChat Pay takes for an order's number. `random` makes it the only one of its millisecond.
+    ///
+    /// # Panics
+    ///
+    /// If `now` is before 1970.
+    pub fn new(now: OffsetDateTime, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).expect("a time since 1970");
+        let id = Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+        let mut digits = format!("{:X}", id.simple());
         // That of the version, which is always the same.
         digits.remove(VERSION_AT);
         Self(format!("P{digits}"))
@@ -161,17 +167,11 @@ impl ChannelAccount {
     }
 }
 
-/// The identity of one event: a UUID, version 7 for our own. Also its `message_id` and `CloudEvents` id.
+/// The identity of one event: a UUID, version 7 for our own, so that they sort by the time of their making. Also its `message_id`
+/// and `CloudEvents` id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
-
-impl EventId {
-    /// A new id that sorts by the time of its making.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +181,8 @@ impl fmt::Display for EventId {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
 
     #[test]
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_order_number_of_a_recharge_is_one_and_told_apart() {
-        let number = OrderNo::of_recharge(&PayOrderNo::generate());
+        let number = OrderNo::of_recharge(&PayOrderNo::parse("P1").unwrap());
         assert_eq!(OrderNo::parse(number.as_str()).unwrap(), number);
         assert!(number.is_of_recharge() && !OrderNo::parse("recharge-1").unwrap().is_of_recharge());
     }
@@ -213,8 +215,9 @@ mod tests {
     #[test]
     fn a_number_of_ours_tells_when_it_was_made_and_no_other_does() {
         let made_at = |text: &str| PayOrderNo::parse(text).unwrap().made_at();
-        let own = PayOrderNo::generate().made_at().unwrap();
-        assert!((OffsetDateTime::now_utc() - own).abs() < time::Duration::minutes(1), "{own}");
+        let now = datetime!(2026-01-01 00:00:00.123_999 UTC);
+        let own = PayOrderNo::new(now, [0xFF; 10]);
+        assert_eq!(own.made_at(), Some(datetime!(2026-01-01 00:00:00.123 UTC)), "{own}");
         for number in ["P019B76DAA80000080000000000000AB", "P019B76DAA800700080000000000000AB"] {
             assert_eq!(made_at(number), OffsetDateTime::from_unix_timestamp(1_767_225_600).ok(), "{number}");
         }
@@ -231,10 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn generated_numbers_are_valid_and_differ() {
-        let (first, second) = (PayOrderNo::generate(), PayOrderNo::generate());
+    fn our_numbers_are_valid_sort_by_their_time_and_differ_by_what_is_random() {
+        let now = datetime!(2026-01-01 00:00 UTC);
+        let first = PayOrderNo::new(now, [0xAB; 10]);
+        assert_eq!(first.as_str(), "P019B76DAA800BABABABABABABABABAB");
         assert_eq!(PayOrderNo::parse(first.as_str()).unwrap(), first);
-        assert_ne!(first, second);
-        assert!(first < second && first.as_str().len() == 32, "{first} {second}");
+        for random in [[0; 10], [0xFF; 10]] {
+            assert_ne!(PayOrderNo::new(now, random), first);
+            let later = PayOrderNo::new(now + time::Duration::MILLISECOND, random);
+            assert!(first < later && later.as_str().len() == 32, "{first} {later}");
+        }
     }
 }

@@ -6,29 +6,30 @@
 //! * [`PayEvent`] is the snapshot that is told to the world; [`EventKey`] says when two of them are the same fact.
 //! * [`codec`] turns events into bytes and any message of `pay.direct` back into an [`codec::Incoming`].
 
-pub mod audit;
 pub mod codec;
-pub mod contradiction;
-pub mod digest;
 mod event;
 mod fact;
 mod identifiers;
+mod invalid_event;
 mod money;
 mod pay_order;
+mod purpose;
 mod status;
-pub mod trace;
 mod transition;
-pub mod trial_balance;
+mod whole;
 
-pub use event::{EventKey, EventType, InvalidEvent, PayEvent, Purpose};
+pub use event::{EventKey, EventType, PayEvent};
 pub use fact::{Fact, FactKind};
 pub use identifiers::{
     ChannelAccount, EventId, InvalidIdentifier, MerchantId, OrderNo, PayOrderNo, RechargeNo, UserId,
 };
+pub use invalid_event::InvalidEvent;
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
 pub use pay_order::PayOrder;
+pub use purpose::Purpose;
 pub use status::{Status, UnknownStatus};
-pub use transition::{ContradictionReason, Step, UnknownReason, Verdict, transition};
+pub use transition::{ContradictionReason, Step, Transition, UnknownReason, transition};
+pub use whole::Whole;
 
 use time::OffsetDateTime;
 
@@ -44,4 +45,19 @@ pub const SOURCE: &str = "/payrelay/ingress";
 pub fn to_micros(time: OffsetDateTime) -> OffsetDateTime {
     let nanos = time.nanosecond();
     time.replace_nanosecond(nanos - nanos % 1_000).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::to_micros;
+
+    #[test]
+    fn a_time_is_cut_and_not_rounded_to_microseconds() {
+        for (nanosecond, cut) in [(0, 0), (999, 0), (1_000, 1_000), (123_456_789, 123_456_000)] {
+            let time = datetime!(2026-01-01 00:00 UTC).replace_nanosecond(nanosecond).unwrap();
+            assert_eq!(to_micros(time).nanosecond(), cut);
+        }
+    }
 }

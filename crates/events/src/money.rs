@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::Whole;
+
 /// An active ISO 4217 currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency(&'static str);
@@ -13,6 +15,7 @@ pub struct Currency(&'static str);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
     /// The amount in minor units of the currency.
+    #[serde(deserialize_with = "Whole::read")]
     pub amount_minor: i64,
     /// The currency.
     pub currency: Currency,
@@ -70,10 +73,16 @@ const TABLES: [(u8, &[&str]); 4] =
     [(2, TWO_DECIMALS), (0, NO_DECIMALS), (3, THREE_DECIMALS), (4, FOUR_DECIMALS)];
 
 impl Currency {
+    /// Every currency.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLES.iter().flat_map(|(_, codes)| codes.iter()).map(|code| Self(code))
+    }
+
     /// Takes an upper-case ISO 4217 code.
     pub fn parse(code: &str) -> Result<Self, UnknownCurrency> {
-        let found = TABLES.iter().flat_map(|(_, codes)| codes.iter()).find(|known| **known == code);
-        found.map(|known| Self(known)).ok_or_else(|| UnknownCurrency(code.chars().take(16).collect()))
+        Self::all()
+            .find(|known| known.0 == code)
+            .ok_or_else(|| UnknownCurrency(code.chars().take(16).collect()))
     }
 
     /// The code, three upper-case letters.

@@ -9,7 +9,7 @@ use crate::{EventType, Fact, FactKind, PayOrder, Status};
 
 /// What a fact means for a pay order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Transition {
     /// The pay order moves on, in one step or in two (a refund that arrives before its success brings the success along).
     Applied(Vec<Step>),
     /// The fact is known already, or older than what is known: nothing changes.
@@ -102,39 +102,39 @@ impl FromStr for ContradictionReason {
 /// Whichever fact comes first wins; the same fact again changes nothing. A payment that an operator has accepted meets a closed
 /// pay order as if it still waited for the buyer; whatever else speaks against it still does. The caller holds the lock on the
 /// row.
-pub fn transition(order: &PayOrder, fact: &Fact) -> Verdict {
+pub fn transition(order: &PayOrder, fact: &Fact) -> Transition {
     let refunded_minor = match check(order, fact) {
         Ok(refunded_minor) => refunded_minor,
-        Err(reason) => return Verdict::Contradiction(reason),
+        Err(reason) => return Transition::Contradiction(reason),
     };
     if fact.kind.moves_money() && order.status == Status::TradeClosed && !fact.accepted {
-        return Verdict::Contradiction(ContradictionReason::SuccessAfterClose);
+        return Transition::Contradiction(ContradictionReason::SuccessAfterClose);
     }
     match &fact.kind {
         FactKind::Submitted => match order.status {
             Status::NotCommit => applied([step(order, |next| next.status = Status::WaitBuyerPay, None)]),
-            _ => Verdict::Duplicate,
+            _ => Transition::Duplicate,
         },
         FactKind::Succeeded { .. } => match order.status {
             Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed | Status::TradeClosed => {
                 applied([pay(order, fact)])
             }
-            Status::TradeSuccess | Status::PartiallyRefunded | Status::TradeRefunded => Verdict::Duplicate,
+            Status::TradeSuccess | Status::PartiallyRefunded | Status::TradeRefunded => Transition::Duplicate,
         },
         FactKind::Failed => match order.status {
             Status::NotCommit | Status::WaitBuyerPay => {
                 applied([step(order, |next| next.status = Status::TradeFailed, Some(EventType::Failed))])
             }
-            _ => Verdict::Duplicate,
+            _ => Transition::Duplicate,
         },
         FactKind::Closed => match order.status {
             Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed => {
                 applied([step(order, |next| next.status = Status::TradeClosed, Some(EventType::Closed))])
             }
-            _ => Verdict::Duplicate,
+            _ => Transition::Duplicate,
         },
         FactKind::Refunded { .. } | FactKind::PartRefunded { .. } => match order.status {
-            _ if refunded_minor <= order.refunded_minor => Verdict::Duplicate,
+            _ if refunded_minor <= order.refunded_minor => Transition::Duplicate,
             Status::NotCommit | Status::WaitBuyerPay | Status::TradeFailed | Status::TradeClosed => {
                 let paid = pay(order, fact);
                 let refunded = refund(&paid.order, refunded_minor);
@@ -180,8 +180,8 @@ fn check(order: &PayOrder, fact: &Fact) -> Result<i64, ContradictionReason> {
     Ok(refunded_minor)
 }
 
-fn applied<const N: usize>(steps: [Step; N]) -> Verdict {
-    Verdict::Applied(steps.into())
+fn applied<const N: usize>(steps: [Step; N]) -> Transition {
+    Transition::Applied(steps.into())
 }
 
 fn step(order: &PayOrder, change: impl FnOnce(&mut PayOrder), event: Option<EventType>) -> Step {

@@ -15,12 +15,13 @@ use events::{
 use proptest::prelude::*;
 use serde_json::Value;
 use time::macros::datetime;
+use uuid::Uuid;
 
 use mutated::mutated;
 
 fn event() -> PayEvent {
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: EventId(Uuid::from_u128(1)),
         event_type: EventType::Success,
         occurred_at: datetime!(2026-01-01 00:00:01.5 UTC),
         order: PayOrder {

@@ -3,24 +3,21 @@
 mod audit;
 mod contradictions;
 mod merchants;
+mod republish;
 mod trial_balance;
 
 use std::sync::Arc;
 
+use admin_api::trace::{Trace, TraceStep};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use events::OrderNo;
-use events::trace::{Step, Trace};
-use serde::Deserialize;
-use service::Problem;
+use runtime::ApiError;
 use service::extract::{Json, Path};
 
-use crate::app::{App, unavailable};
+use crate::state::App;
 use crate::store;
-
-/// The longest listing.
-const MAX_LIMIT: i64 = 1000;
 
 /// The routes, with their full paths.
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -34,32 +31,20 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/admin/trace/{order_no}", get(trace))
         .route("/admin/audit", get(audit::report))
         .route("/admin/audit/events", get(audit::events))
+        .route("/admin/events/republish", post(republish::republish))
         .route("/admin/trial-balance", get(trial_balance::trial_balance))
         .with_state(app)
 }
 
-/// How much of a listing is wanted: 1 to 1000, by default 100.
-#[derive(Debug, Deserialize)]
-struct Limit {
-    #[serde(default = "default_limit")]
-    limit: i64,
-}
-
-const fn default_limit() -> i64 {
-    100
-}
-
-impl Limit {
-    fn get(&self) -> i64 {
-        self.limit.clamp(1, MAX_LIMIT)
-    }
-}
-
 /// `GET /admin/trace/{order_no}`: everything that is known of an order.
-async fn trace(State(app): State<Arc<App>>, Path(order_no): Path<OrderNo>) -> Result<Json<Trace>, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    let steps = store::trace::steps(&client, order_no.as_str()).await.map_err(unavailable)?;
-    let steps =
-        steps.into_iter().map(|(at, step, detail)| Step { at, service: "ingress".to_owned(), step, detail });
+async fn trace(State(app): State<Arc<App>>, Path(order_no): Path<OrderNo>) -> Result<Json<Trace>, ApiError> {
+    let client = app.database.client().await?;
+    let steps = store::trace::steps(&client, order_no.as_str()).await?;
+    let steps = steps.into_iter().map(|(at, step, detail)| TraceStep {
+        at,
+        service: "ingress".to_owned(),
+        step,
+        detail,
+    });
     Ok(Json(Trace { steps: steps.collect() }))
 }

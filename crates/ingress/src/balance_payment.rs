@@ -8,26 +8,25 @@ mod settle;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use events::{
     ChannelAccount, Currency, MerchantId, OrderNo, PayOrder, PayOrderNo, Status, UserId, to_micros,
 };
+use runtime::ApiError;
 use serde::{Deserialize, Serialize};
 use service::extract::{Json, Path};
-use service::{Problem, TraceParent};
 use time::OffsetDateTime;
 
 use crate::accounts::PayPassword;
 use crate::api_keys::Caller;
-use crate::app::{App, unavailable};
+use crate::state::App;
 use crate::store::pay_orders::{self, Wanted};
 use crate::store::users::UserKey;
 use crate::trace_context::TraceContext;
-use settle::{Refusal, settle, standing};
+use settle::{PaymentRefusal, check_payable, settle};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Request {
+pub(crate) struct PaymentRequest {
     user_id: UserId,
     pay_password: PayPassword,
 }
@@ -87,23 +86,22 @@ pub(crate) async fn pay(
     State(app): State<Arc<App>>,
     Caller(merchant_id): Caller,
     Path(pay_order_no): Path<PayOrderNo>,
-    (parent, headers): (TraceParent, HeaderMap),
-    Json(request): Json<Request>,
-) -> Result<Json<Receipt>, Problem> {
-    let Request { user_id, pay_password } = request;
-    let trace = TraceContext::of_request(parent, &headers);
+    trace: TraceContext,
+    Json(request): Json<PaymentRequest>,
+) -> Result<Json<Receipt>, ApiError> {
+    let PaymentRequest { user_id, pay_password } = request;
     let payment = Payment { pay_order_no, user: UserKey { merchant_id, user_id }, trace };
     let paid = attempt(&app, &payment, &pay_password).await;
     let outcome = match &paid {
         Ok(Paid { before: false, .. }) => "paid",
         Ok(Paid { before: true, .. }) => "repeated",
-        Err(problem) => problem.code,
+        Err(error) => error.code(),
     };
     metrics::counter!("payrelay_balance_payments_total", "outcome" => outcome).increment(1);
     paid.map(|paid| Json(Receipt::new(paid.order, payment.user.user_id)))
 }
 
-async fn attempt(app: &App, payment: &Payment, password: &PayPassword) -> Result<Paid, Problem> {
+async fn attempt(app: &App, payment: &Payment, password: &PayPassword) -> Result<Paid, ApiError> {
     look(app, payment).await?;
     let turn = app.passwords.turn(&payment.user).await?;
     // Of many who try at once only the first ones need a hash.
@@ -113,11 +111,11 @@ async fn attempt(app: &App, payment: &Payment, password: &PayPassword) -> Result
 }
 
 /// Whether a payment by this user could be taken, or was.
-async fn look(app: &App, payment: &Payment) -> Result<(), Problem> {
+async fn look(app: &App, payment: &Payment) -> Result<(), ApiError> {
     let wanted = Wanted::PayOrder(payment.pay_order_no.clone());
-    let client = app.database.client().await.map_err(unavailable)?;
-    let found = pay_orders::find(&client, &payment.user.merchant_id, &wanted).await.map_err(unavailable)?;
-    let stored = found.ok_or(Refusal::NoPayOrder)?;
-    standing(&client, &stored, &payment.user, to_micros(OffsetDateTime::now_utc())).await?;
+    let client = app.database.client().await?;
+    let found = pay_orders::find(&client, &payment.user.merchant_id, &wanted).await?;
+    let stored = found.ok_or(PaymentRefusal::NoPayOrder)?;
+    check_payable(&client, &stored, &payment.user, to_micros(OffsetDateTime::now_utc())).await?;
     Ok(())
 }

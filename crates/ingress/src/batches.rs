@@ -12,7 +12,7 @@ pub(crate) struct NotPersisted;
 /// Writes `items` by one call of `write`, which answers each of them in their order. If the database refuses the statement, one
 /// bad item may be the cause: then each is written by a call of its own, so that only the bad one fails. `number_of` names an
 /// item in the log by its pay order.
-pub(crate) async fn together_or_alone<'a, I, O, F>(
+pub(crate) async fn write_batch_or_each<'a, I, O, F>(
     items: &'a [I],
     number_of: impl Fn(&I) -> &PayOrderNo,
     write: impl Fn(&'a [I]) -> F,

@@ -3,16 +3,18 @@
 //! The raw bytes are verified, then parsed, then written; the channel hears of success only after the commit. Whatever is
 //! answered otherwise makes the channel send it again. What is authentic and cannot be used is kept, too, for whoever looks into it.
 
+mod body;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION};
-use axum::http::{HeaderMap, Response, StatusCode};
-use bytes::Bytes;
-use channels::{Account, Answer, Callback, Outcome, Refusal, Request};
+use axum::http::{HeaderMap, Response};
+use channels::{
+    Account, Callback, CallbackOutcome, CallbackRefusal, CallbackRequest, ChannelAnswer, Headers,
+};
 use events::{ContradictionReason, PayOrderNo, to_micros};
 use serde_json::{Map, Value};
 use service::extract::Path;
@@ -20,13 +22,16 @@ use service::{Problem, TraceParent};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use crate::app::App;
-use crate::facts::{self, Job, RawCallback};
+pub(crate) use self::body::LargeBodies;
+use self::body::ReceivedBody;
+use crate::facts::{FactOutcome, Job, RawCallback};
+use crate::metric_table::UNKNOWN_ACCOUNT;
+use crate::state::App;
 use crate::store::callbacks::{self as stored, Kept};
 use crate::trace_context::TraceContext;
 
-/// In metrics, the account of every address that no account has: anybody may make up names.
-const UNKNOWN_ACCOUNT: &str = "(unknown)";
+/// In metrics, what must be sent again.
+const NOT_PERSISTED: &str = "not_persisted";
 /// How long the channel waits for a row that changes nothing.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -35,37 +40,43 @@ pub(crate) async fn receive(
     Path(name): Path<String>,
     parent: TraceParent,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response<Body>, Problem> {
     let channels = app.channels.current();
     let Some(account) = channels.account(&name) else {
         count(UNKNOWN_ACCOUNT.to_owned(), "unknown_account");
         return Err(Problem::not_found("there is no such channel account"));
     };
-    let body = body.map_err(|rejection| body_problem(&rejection))?;
+    let ReceivedBody { body, whole, seen_bytes, room } = body::read(&app.large_bodies, body).await?;
     let now = to_micros(OffsetDateTime::now_utc());
-    let texts: Vec<_> =
-        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-    let verified = account.verify(&Request { headers: &texts, body: &body }, now);
+    let fields = Headers::of(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    let pairs = fields.pairs();
+    let verified = if whole {
+        account.verify(&CallbackRequest { headers: &pairs, body: &body }, now)
+    } else {
+        Err(CallbackRefusal::BodyTooLarge)
+    };
     let raw = |dedupe_id| RawCallback {
         account: name.clone(),
         dedupe_id,
         received_at: now,
-        headers: recorded(&texts),
+        headers: recorded(&pairs),
         body,
+        _room: room,
     };
+    let outcome = verified.as_ref().map_or_else(|refusal| Some(refusal.code()), Callback::outcome);
     let (label, answer) = match verified {
         Err(refusal) => {
-            log_refused(&name, parent, &refusal);
+            log_refused(&name, parent, seen_bytes, &refusal);
             if refusal.is_authentic() {
                 // What is known of it stands in its body: it could not be read.
                 keep(&app, Kept::refused(raw(String::new()), refusal.code(), parent)).await;
             }
-            (refusal.code(), account.answer(&Outcome::Refused(&refusal)))
+            (outcome, account.answer(&CallbackOutcome::Refused(&refusal)))
         }
         Ok(Callback::Ignored { dedupe_id, reason }) => {
             tracing::info!(account = name, dedupe_id, reason, "a callback was ignored");
-            ("ignored", account.answer(&Outcome::Ignored))
+            (outcome, account.answer(&CallbackOutcome::Ignored))
         }
         Ok(Callback::Unbooked { dedupe_id, pay_order_no, code, reason }) => {
             let pay_order = pay_order_no.as_ref().map(PayOrderNo::as_str);
@@ -79,9 +90,9 @@ pub(crate) async fn receive(
                 "a callback cannot be booked"
             );
             if keep(&app, Kept::unbooked(raw(dedupe_id), pay_order_no, code, parent)).await {
-                (code, account.answer(&Outcome::Ignored))
+                (outcome, account.answer(&CallbackOutcome::Ignored))
             } else {
-                ("not_persisted", account.answer(&Outcome::NotPersisted))
+                (None, account.answer(&CallbackOutcome::NotPersisted))
             }
         }
         Ok(Callback::Fact(stated)) => {
@@ -95,7 +106,7 @@ pub(crate) async fn receive(
             write(&app, account, job).await
         }
     };
-    count(name, label);
+    count(name, label.unwrap_or(NOT_PERSISTED));
     respond(answer)
 }
 
@@ -103,13 +114,13 @@ fn count(account: String, outcome: &'static str) {
     metrics::counter!("payrelay_callbacks_total", "account" => account, "outcome" => outcome).increment(1);
 }
 
-fn log_refused(account: &str, parent: TraceParent, refusal: &Refusal) {
+fn log_refused(account: &str, parent: TraceParent, body_bytes: u64, refusal: &CallbackRefusal) {
     let trace_id = parent.trace_id();
-    if *refusal == Refusal::Probe {
+    if *refusal == CallbackRefusal::Probe {
         // The channel only looks whether signatures are checked.
         tracing::debug!(account, trace_id, "a probe was refused");
     } else {
-        tracing::warn!(account, trace_id, %refusal, "a callback was refused");
+        tracing::warn!(account, trace_id, body_bytes, %refusal, "a callback was refused");
     }
 }
 
@@ -125,16 +136,18 @@ async fn keep(app: &App, callback: Kept) -> bool {
 }
 
 /// Writes a stated fact; the label for the metrics and the answer for the channel.
-async fn write(app: &App, account: &Account, job: Job) -> (&'static str, Answer) {
+async fn write(app: &App, account: &Account, job: Job) -> (Option<&'static str>, ChannelAnswer) {
     let written = app.facts.submit(job).await;
     let outcome = match written {
-        Ok(facts::Outcome::Applied) => Outcome::Accepted,
-        Ok(facts::Outcome::Duplicate) => Outcome::Duplicate,
-        Ok(facts::Outcome::Contradiction(ContradictionReason::UnknownPayOrder)) => Outcome::UnknownPayOrder,
-        Ok(facts::Outcome::Contradiction(reason)) => Outcome::Contradiction(reason),
-        Err(_) => Outcome::NotPersisted,
+        Ok(FactOutcome::Applied) => CallbackOutcome::Accepted,
+        Ok(FactOutcome::Duplicate) => CallbackOutcome::Duplicate,
+        Ok(FactOutcome::Contradiction(ContradictionReason::UnknownPayOrder)) => {
+            CallbackOutcome::UnknownPayOrder
+        }
+        Ok(FactOutcome::Contradiction(reason)) => CallbackOutcome::Contradiction(reason),
+        Err(_) => CallbackOutcome::NotPersisted,
     };
-    let label = written.map_or("not_persisted", |outcome| outcome.reason().unwrap_or(outcome.as_str()));
+    let label = written.ok().map(|outcome| outcome.reason().unwrap_or(outcome.as_str()));
     (label, account.answer(&outcome))
 }
 
@@ -145,15 +158,7 @@ fn recorded(headers: &[(&str, &str)]) -> Value {
     Value::Object(kept.map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect::<Map<_, _>>())
 }
 
-fn body_problem(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", rejection.body_text())
-    } else {
-        Problem::bad_request("unreadable_body", rejection.body_text())
-    }
-}
-
-fn respond(answer: Answer) -> Result<Response<Body>, Problem> {
+fn respond(answer: ChannelAnswer) -> Result<Response<Body>, Problem> {
     let mut response = Response::builder().status(answer.status);
     if let Some(content_type) = answer.content_type {
         response = response.header(CONTENT_TYPE, content_type);

@@ -8,6 +8,9 @@ use time::OffsetDateTime;
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
+use transport::shown_path;
+
+use crate::metric_table;
 
 /// The channel accounts in force. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -86,11 +89,11 @@ fn names(accounts: &ChannelSet) -> Vec<String> {
 /// Keys in files of their own are named relative to the file that names them.
 fn read(file: &Path) -> Result<ChannelSet, Vec<Problem>> {
     let text = std::fs::read_to_string(file).map_err(|error| {
-        let problem = format!("names {}, which cannot be read ({error})", file.display());
+        let problem = format!("names {}, which cannot be read ({error})", shown_path(file));
         vec![Problem { problem, advice: "name a readable file" }]
     })?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    ChannelSet::parse(&text, |key| std::fs::read_to_string(folder.join(key))).map_err(|errors| {
+    ChannelSet::parse(&text, |key| std::fs::read(folder.join(key))).map_err(|errors| {
         let problem = |error| format!("{}: {error}", file.display());
         errors.0.iter().map(|error| Problem { problem: problem(error), advice: "correct the file" }).collect()
     })
@@ -107,6 +110,7 @@ pub(crate) async fn reload_on(mut hangup: Signal, channels: Channels, until: Can
             Ok(Ok(())) => {
                 let accounts = channels.current().names().count();
                 tracing::info!(accounts, "the channels file was read again");
+                metric_table::start_accounts(&channels.current());
                 record(true);
                 continue;
             }
@@ -161,7 +165,7 @@ mod tests {
         write("key", SECRET);
         write("channels.toml", &account("first"));
         let channels = Channels::open(file.clone()).unwrap();
-        channels.add(&ChannelSet::parse(&account("own"), |_| Ok(SECRET.to_owned())).unwrap());
+        channels.add(&ChannelSet::parse(&account("own"), |_| Ok(SECRET.into())).unwrap());
         let clone = channels.clone();
         assert_eq!(names(&channels), ["first", "own"]);
 
@@ -189,7 +193,7 @@ mod tests {
         fs::write(folder.path().join("key"), SECRET).unwrap();
         fs::write(&file, "").unwrap();
         let channels = Channels::open(file.clone()).unwrap();
-        channels.add(&ChannelSet::parse(&account("own"), |_| Ok(SECRET.to_owned())).unwrap());
+        channels.add(&ChannelSet::parse(&account("own"), |_| Ok(SECRET.into())).unwrap());
         channels.reload().unwrap();
         assert_eq!(names(&channels), ["own"], "there were none before");
 

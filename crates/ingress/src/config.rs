@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use events::codec::Format;
+use ipnet::IpNet;
 use messaging::RetryDelays;
 use service::config::Ports;
 use service::{Common, Loader, Secret};
+use webhooks::target::Networks;
 
 use crate::channels_file::{Channels, Problem};
 
 const PORTS: Ports = Ports { http: Some(8080), admin: 9080 };
-/// Less than a week, and a long weekend could drop what is still to be looked into.
-const MIN_RETENTION_DAYS: u16 = 7;
 /// A week: an order that is closed must make room for another one some day.
 const MAX_GRACE_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// One connection to the database each.
 const MAX_SHARDS: i16 = 16;
+const CONNECTIONS: usize = 16;
+/// Connections that are left for all else when every shard has its own.
+const MIN_CONNECTIONS: usize = 3;
+const MAX_CONNECTIONS: usize = 1000;
 
 /// What the ingress is told by the environment.
 #[derive(Debug)]
@@ -25,15 +30,19 @@ pub struct Config {
     pub channels: Channels,
     /// `PAYRELAY_RETRY_DELAYS`: they name the retry queues of the topology.
     pub retry_delays: RetryDelays,
+    /// `PAYRELAY_EVENT_FORMAT`: how events are published.
+    pub event_format: Format,
     /// `PAYRELAY_MANAGEMENT_URL`: RabbitMQ's management API; it may hold a password.
     pub management_url: Option<Secret>,
     /// `PAYRELAY_CLOSE_GRACE_SECONDS`: from the end of payability to the close, so that payments under way still count.
     pub close_grace: Duration,
     /// `PAYRELAY_RETENTION_DAYS`: how long raw callbacks and events are kept.
     pub retention_days: u16,
+    /// `PAYRELAY_ALLOWED_WEBHOOK_CIDRS`: private networks that webhooks may be sent to, as the notifier has them.
+    pub allowed_networks: Vec<IpNet>,
     /// `PAYRELAY_OUTBOX_SHARDS`: how many relays share the outbox.
     pub outbox_shards: i16,
-    /// `PAYRELAY_DATABASE_CONNECTIONS`: the size of the pool.
+    /// `PAYRELAY_DATABASE_CONNECTIONS`: the most connections in all; one of them for each shard is its relay's own.
     pub database_connections: usize,
 }
 
@@ -47,9 +56,12 @@ impl Config {
     /// Reads the environment; what is wrong is noted in `loader`.
     pub fn load(loader: &mut Loader) -> Self {
         let common = Common::load(loader, PORTS);
+        let outbox_shards = bounded(loader, "PAYRELAY_OUTBOX_SHARDS", 1, (1, MAX_SHARDS));
+        let fewest = MIN_CONNECTIONS + usize::try_from(outbox_shards).unwrap_or_default();
         Self {
             channels: channels(loader),
-            retry_delays: loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default()),
+            retry_delays: runtime::config::retry_delays(loader),
+            event_format: loader.parse("PAYRELAY_EVENT_FORMAT", Format::default()),
             management_url: loader.optional_secret("PAYRELAY_MANAGEMENT_URL"),
             close_grace: Duration::from_secs(bounded(
                 loader,
@@ -57,9 +69,15 @@ impl Config {
                 900,
                 (0, MAX_GRACE_SECONDS),
             )),
-            retention_days: bounded(loader, "PAYRELAY_RETENTION_DAYS", 30, (MIN_RETENTION_DAYS, 3650)),
-            outbox_shards: bounded(loader, "PAYRELAY_OUTBOX_SHARDS", 1, (1, MAX_SHARDS)),
-            database_connections: bounded(loader, "PAYRELAY_DATABASE_CONNECTIONS", 16, (4, 1000)),
+            retention_days: runtime::config::retention_days(loader),
+            allowed_networks: loader.parse("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::default()).0,
+            outbox_shards,
+            database_connections: bounded(
+                loader,
+                "PAYRELAY_DATABASE_CONNECTIONS",
+                CONNECTIONS.max(fewest),
+                (fewest, MAX_CONNECTIONS),
+            ),
             common,
         }
     }
@@ -115,6 +133,8 @@ mod tests {
         let config = load(&[]).unwrap();
         assert_eq!(config.close_grace, Duration::from_secs(900));
         assert_eq!((config.retention_days, config.outbox_shards), (30, 1));
+        assert_eq!(config.database_connections, 16);
+        assert_eq!(config.event_format, Format::Protobuf);
         assert_eq!(config.common.http_addr.unwrap().port(), 8080);
         assert_eq!(config.channels.current().names().count(), 0);
     }
@@ -125,14 +145,23 @@ mod tests {
             ("PAYRELAY_RETENTION_DAYS", "3"),
             ("PAYRELAY_OUTBOX_SHARDS", "0"),
             ("PAYRELAY_RETRY_DELAYS", "soon"),
+            ("PAYRELAY_EVENT_FORMAT", "xml"),
             ("PAYRELAY_CHANNELS_FILE", "missing/channels.toml"),
             ("PAYRELAY_CLOSE_GRACE_SECONDS", "-1"),
+            ("PAYRELAY_DATABASE_CONNECTIONS", "2"),
+            ("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", "127.0.0.1"),
         ])
         .unwrap_err();
         let named: Vec<_> = errors.0.iter().map(|error| error.variable.as_str()).collect();
-        for name in
-            ["RETENTION_DAYS", "OUTBOX_SHARDS", "RETRY_DELAYS", "CHANNELS_FILE", "CLOSE_GRACE_SECONDS"]
-        {
+        for name in [
+            "RETENTION_DAYS",
+            "OUTBOX_SHARDS",
+            "RETRY_DELAYS",
+            "EVENT_FORMAT",
+            "CHANNELS_FILE",
+            "CLOSE_GRACE_SECONDS",
+            "ALLOWED_WEBHOOK_CIDRS",
+        ] {
             assert!(named.contains(&format!("PAYRELAY_{name}").as_str()), "{name} in {errors}");
         }
     }

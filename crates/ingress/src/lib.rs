@@ -21,21 +21,26 @@
 mod accounts;
 mod admin;
 mod api_keys;
-mod app;
 mod balance_payment;
 mod batches;
 mod callbacks;
 mod channels_file;
 mod checkup;
 mod config;
+mod error;
 mod expiry;
 mod facts;
+#[cfg(test)]
+mod fixtures;
 mod maintenance;
+mod metric_table;
 mod pay_orders;
 mod recharges;
 mod relay;
+mod router;
 mod run;
 mod signals;
+mod state;
 mod store;
 mod trace_context;
 

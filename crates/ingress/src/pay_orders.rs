@@ -7,7 +7,7 @@ mod view;
 mod writer;
 
 pub(crate) use close::close;
-pub(crate) use create::{NewPayOrder, create};
+pub(crate) use create::{NewPayOrder, check_notify_url, create};
 pub(crate) use get::{get_by_number, get_by_order};
 pub(crate) use view::PayOrderView;
 pub(crate) use writer::{PayOrderWriter, same_content};

@@ -9,14 +9,18 @@ mod cursor;
 mod gate;
 mod gauges;
 mod message;
+mod standing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messaging::{Outcome, PublishError, Publisher};
-use storage::{Database, leadership};
+use events::codec::Format;
+use messaging::{PublishError, PublishOutcome, Publisher};
+use storage::Database;
+use storage::leadership::{self, Standing};
 use thiserror::Error;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -25,9 +29,13 @@ use crate::store::outbox::{self, Pending, Shard};
 use cursor::Cursor;
 pub(crate) use gate::Gate;
 pub(crate) use gauges::observe;
+pub(crate) use standing::{Relaying, Waiting};
 
 /// Events that are published together.
 const BATCH: u16 = 512;
+/// Batches that are published after the service has been told to stop: as many events as its writers may have had in hand. What
+/// waits for longer already would outlast the grace, and waits for the next start.
+const LAST_BATCHES: u16 = 16;
 /// How often the outbox is looked at while nothing wakes the relay.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// From the beginning of one batch to that of the next, at most. Unless it was full, a batch is followed after twice the time
@@ -59,17 +67,25 @@ pub(crate) struct Relay {
     pub(crate) publisher: Publisher,
     pub(crate) signals: Arc<Signals>,
     pub(crate) shard: Shard,
+    /// Tells how this process stands to its leadership.
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) format: Format,
 }
 
 impl Relay {
     /// Publishes the events of the shard whenever this process leads it, until `cancel`.
     pub(crate) async fn run(self, cancel: CancellationToken) {
-        let key = LEADERSHIP_KEY + i64::from(self.shard.shard);
-        leadership::hold(&self.database, key, &cancel, |leading| {
+        let key = leadership_key(self.shard.shard);
+        leadership::hold(&self.database, key, &self.standing, &cancel, |leading| {
             Leader { relay: self.clone(), cursor: Cursor::new(Instant::now()) }.run(leading)
         })
         .await;
     }
+}
+
+/// The key of the advisory lock of a shard.
+fn leadership_key(shard: i16) -> i64 {
+    LEADERSHIP_KEY + i64::from(shard)
 }
 
 /// The leader of a shard.
@@ -81,12 +97,12 @@ struct Leader {
 impl Leader {
     async fn run(mut self, cancel: CancellationToken) {
         let mut committed = self.relay.signals.watch_outbox();
-        let mut backoff = BACKOFF.0;
+        let (mut backoff, mut is_database_away) = (BACKOFF.0, false);
         while !cancel.is_cancelled() {
             let began = Instant::now();
-            match self.step().await {
+            match self.step(&cancel).await {
                 Ok(read) => {
-                    backoff = BACKOFF.0;
+                    (backoff, is_database_away) = (BACKOFF.0, false);
                     let wait = async {
                         if read > 0 {
                             let took = began.elapsed();
@@ -104,6 +120,7 @@ impl Leader {
                 }
                 Err(error) => {
                     tracing::warn!(%error, shard = self.relay.shard.shard, pause_ms = backoff.as_millis(), "the relay backs off");
+                    is_database_away = matches!(error, StepError::Database(_));
                     // What was read and not published lies behind the cursor.
                     self.cursor = Cursor::new(Instant::now());
                     cancel.run_until_cancelled(sleep(backoff)).await;
@@ -111,16 +128,25 @@ impl Leader {
                 }
             }
         }
-        // What was committed while it rested. Another leader may publish it as well.
-        if backoff == BACKOFF.0
-            && let Err(error) = self.step().await
-        {
-            tracing::debug!(%error, shard = self.relay.shard.shard, "the last of the outbox is left to the next leader");
+        if !is_database_away && let Err(error) = self.finish(&cancel).await {
+            tracing::info!(%error, shard = self.relay.shard.shard, "the last of the outbox is left to the next leader");
         }
     }
 
-    /// Publishes one batch of what is due, and says how many events were read.
-    async fn step(&mut self) -> Result<usize, StepError> {
+    /// Publishes what was committed while the relay rested and the writers ended. Another leader may publish it as well.
+    async fn finish(&mut self, cancel: &CancellationToken) -> Result<(), StepError> {
+        self.cursor = Cursor::new(Instant::now());
+        for _ in 0..LAST_BATCHES {
+            if self.step(cancel).await? < usize::from(BATCH) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes one batch of what is due, and says how many events were read. After `cancel` it does not wait for a broker that
+    /// is away.
+    async fn step(&mut self, cancel: &CancellationToken) -> Result<usize, StepError> {
         let low = self.cursor.start(Instant::now());
         let client = self.relay.database.client().await?;
         let batch =
@@ -128,20 +154,27 @@ impl Leader {
         drop(client);
         let Some(last) = batch.last() else { return Ok(0) };
         fail::fail_point!("relay::after_read", |_| std::process::abort());
-        let outcomes = self.relay.publisher.publish(batch.iter().map(message::of).collect()).await?;
+        tokio::select! {
+            biased;
+            connected = self.relay.publisher.connected() => connected?,
+            () = cancel.cancelled() => return Err(PublishError::Disconnected(None).into()),
+        }
+        let messages = batch.iter().map(|pending| message::of(pending, self.relay.format)).collect();
+        let outcomes = self.relay.publisher.publish(messages).await?;
         self.settle(&batch, &outcomes).await?;
         self.cursor.read_to(last.id);
         Ok(batch.len())
     }
 
     /// Deletes what was confirmed and postpones what was returned.
-    async fn settle(&self, batch: &[Pending], outcomes: &[Outcome]) -> Result<(), StepError> {
+    async fn settle(&self, batch: &[Pending], outcomes: &[PublishOutcome]) -> Result<(), StepError> {
+        assert_eq!(batch.len(), outcomes.len(), "each event has its outcome, or none is deleted");
         let now = OffsetDateTime::now_utc();
         let (mut confirmed, mut returned, mut nacked) = (Vec::new(), Vec::new(), 0);
         for (pending, outcome) in batch.iter().zip(outcomes) {
             match outcome {
-                Outcome::Confirmed => confirmed.push(pending.id),
-                Outcome::Returned { reason } => {
+                PublishOutcome::Confirmed => confirmed.push(pending.id),
+                PublishOutcome::Returned { reason } => {
                     returned.push((pending.id, now + unroutable_backoff(pending.attempts)));
                     tracing::error!(
                         event_id = %pending.event_id,
@@ -152,7 +185,7 @@ impl Leader {
                         "no queue is bound for an event; it stays pending"
                     );
                 }
-                Outcome::Nacked => nacked += 1,
+                PublishOutcome::Nacked => nacked += 1,
             }
         }
         let client = self.relay.database.client().await?;
@@ -167,7 +200,7 @@ impl Leader {
 /// 1 s, 2 s, 4 s, … up to a minute.
 fn unroutable_backoff(attempts: i32) -> time::Duration {
     let (first, longest) = UNROUTABLE_BACKOFF_SECONDS;
-    let doublings = u32::try_from(attempts).unwrap_or(0).min(16);
+    let doublings = attempts.max(0).unsigned_abs().min(16);
     time::Duration::seconds((first << doublings).min(longest))
 }
 

@@ -6,25 +6,31 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use messaging::management::Management;
 use messaging::{Broker, Publisher, Topology};
-use service::admin::{AdminOptions, Readiness};
+use runtime::{Admin, Tasks, refuse_misconfigured};
+use service::admin::Readiness;
 use service::http::{bind, serve};
-use service::{Refusal, Shutdown, tls};
+use service::{Shutdown, StartRefusal, tls};
 use storage::Database;
+use storage::leadership::Standing;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use webhooks::target::TargetPolicy;
 
 use crate::accounts::Passwords;
 use crate::api_keys::KeyCache;
-use crate::app::{self, App};
+use crate::callbacks::LargeBodies;
 use crate::expiry::Sweeper;
 use crate::facts::FactWriter;
 use crate::pay_orders::PayOrderWriter;
-use crate::relay::{self, Gate, Relay};
+use crate::relay::{self, Gate, Relay, Relaying};
+use crate::router::router;
 use crate::signals::Signals;
+use crate::state::App;
 use crate::store::outbox::Shard;
-use crate::{Config, admin, channels_file, checkup, maintenance, store};
+use crate::{Config, admin, channels_file, checkup, maintenance, metric_table, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "ingress";
@@ -53,100 +59,98 @@ impl Service {
     /// When a port is taken, a URL is wrong or a migration fails.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
+        describe_metrics(&config);
         // From here on SIGHUP does not end the process.
         let hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let http = bind(config.common.http_addr.unwrap_or(any)).await?;
         let admin = bind(config.common.admin_addr).await?;
-        let broker = Broker::new(config.common.amqp_url.expose(), NAME).context("PAYRELAY_AMQP_URL")?;
+        let broker = runtime::connect_broker(&config.common.amqp, NAME)?;
         let management = config.management_url.as_ref().map(|url| Management::new(url.expose(), &broker));
-        let management =
-            management.transpose().map_err(|error| Refusal(format!("PAYRELAY_MANAGEMENT_URL: {error}")))?;
-        let url = config.common.database_url.expose();
-        let database = Database::connect(url, NAME, config.database_connections)?;
+        let management = management
+            .transpose()
+            .map_err(|error| StartRefusal(format!("PAYRELAY_MANAGEMENT_URL: {error}")))?;
+        let database = runtime::connect_database(&config.common.database, NAME, config.database_connections)
+            .map_err(refuse_misconfigured)?;
         let prepare = || async {
             store::migrate(&database).await?;
-            maintenance::prepare(&database, config.retention_days).await
+            runtime::prepare_partitions(&database, store::partitioned(config.retention_days)).await
         };
-        service::meanwhile(&admin, Some(&http), storage::until_available(prepare)).await??;
+        let prepared =
+            service::serve_while_starting(&admin, Some(&http), storage::until_available(prepare)).await?;
+        prepared.map_err(refuse_misconfigured)?;
         let (http_addr, admin_addr) = (http.local_addr()?, admin.local_addr()?);
         Ok(Self { http_addr, admin_addr, http, admin, database, broker, management, hangup, config })
     }
 
-    /// Works until `shutdown`. Softly: takes no more connections, answers the requests under way, publishes what is
-    /// committed while the writers end, then stops. Hard: drops what is left; nothing that was answered is lost.
+    /// Works until `shutdown`. While it drains: works on, and is not ready. Softly: takes no more connections, answers the
+    /// requests under way, publishes what is committed while the writers end, then stops. Hard: drops what is left; nothing
+    /// that was answered is lost.
     ///
     /// # Errors
-    /// When the hard end comes before the soft one is through.
+    /// When a background task fails, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let shutdown = shutdown.child();
+        let mut tasks = Tasks::new(shutdown.clone());
         let Self { database, broker, management, hangup, config, .. } = self;
         let signals = Arc::new(Signals::new());
         let background = CancellationToken::new();
-        let tasks = TaskTracker::new();
 
-        let mut publishers = Vec::new();
-        let topology = Topology::payrelay(&config.retry_delays);
         let management_url = management.as_ref().map(|management| management.url().to_owned());
-        let checkups = checkup::router(database.clone(), &config, management_url);
+        let topology = Topology::payrelay(&config.retry_delays);
         let gate = Gate::new(management, topology.clone());
-        // Cancelled once the relays may publish.
-        let opened = CancellationToken::new();
-        for shard in 0..config.outbox_shards {
-            let broker = broker.named(&format!("relay {shard}"));
-            let publisher = Publisher::spawn_declaring(broker, topology.clone(), background.clone());
-            publishers.push(publisher.clone());
-            let relay = Relay {
-                database: database.clone(),
-                publisher,
-                signals: Arc::clone(&signals),
-                shard: Shard { shard, shards: config.outbox_shards },
-            };
-            let (until, opened) = (background.clone(), opened.clone());
-            tasks.spawn(async move {
-                until.run_until_cancelled(opened.cancelled()).await;
-                relay.run(until).await;
-            });
-        }
-        tasks.spawn(open(gate.clone(), publishers.clone(), (opened, background.clone())));
-        tasks.spawn(relay::observe(database.clone(), background.clone()));
-        tasks.spawn(maintenance::run(database.clone(), config.retention_days, background.clone()));
+        let parts = Parts { database: database.clone(), broker, topology, signals: Arc::clone(&signals) };
+        let stages = Stages {
+            opened: CancellationToken::new(),
+            soft: shutdown.soft.clone(),
+            background: background.clone(),
+        };
+        let (publishers, standings) = start_relays(&mut tasks, &parts, &config, &stages);
+        tasks.spawn_finite("relay gate", open(gate.clone(), publishers.clone(), stages));
+        let (measured, backlog) = watch::channel(None);
+        tasks.spawn("outbox gauges", relay::observe(database.clone(), measured, background.clone()));
+        let relaying = Relaying { standings, backlog, publishers, gate };
+        let checkups = checkup::router(database.clone(), &config, management_url, relaying.clone());
+        let maintained = maintenance::run(database.clone(), config.retention_days, background.clone());
+        tasks.spawn("maintenance", maintained);
+        tasks.spawn("pool gauges", database.clone().observe(NAME, background.clone()));
+        let reloaded = channels_file::reload_on(hangup, config.channels.clone(), background.clone());
+        tasks.spawn("channels file", reloaded);
 
-        let reloading = channels_file::reload_on(hangup, config.channels.clone(), background.clone());
-        tasks.spawn(reloading);
-
+        let (facts, fact_writers) = FactWriter::new(database.clone(), Arc::clone(&signals));
+        tasks.spawn("fact writers", fact_writers.run());
+        let (pay_orders, pay_order_writers) = PayOrderWriter::new(database.clone());
+        tasks.spawn("pay order writers", pay_order_writers.run());
+        let sweeper = Sweeper::new(database.clone(), facts.clone(), config.close_grace);
+        tasks.spawn("sweeper", sweeper.run(shutdown.soft.clone()));
         let app = Arc::new(App {
-            facts: FactWriter::spawn(database.clone(), Arc::clone(&signals)),
-            pay_orders: PayOrderWriter::spawn(database.clone()),
+            facts,
+            pay_orders,
             database,
             channels: config.channels,
             signals,
             keys: KeyCache::default(),
             passwords: Passwords::default(),
-            balancing: Arc::default(),
+            targets: TargetPolicy::new(config.allowed_networks),
+            large_bodies: LargeBodies::default(),
+            trial_balance_lock: Arc::default(),
             close_grace: config.close_grace,
             draining: shutdown.soft.clone(),
         });
-        tasks.spawn(Sweeper::new(Arc::clone(&app)).run(shutdown.soft.clone()));
         let routes = admin::routes(Arc::clone(&app)).merge(checkups);
-        let readiness = readiness(&app, publishers, gate);
-        let token = config.common.admin_token;
-        let routes = service::admin::router(AdminOptions { readiness, token, routes });
+        let readiness = readiness(&app, shutdown.draining.clone(), relaying);
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "the ingress takes requests");
 
-        // The admin listener goes on to answer while the others drain.
-        let admin = serve(self.admin, routes, background.clone());
-        let worked = async {
-            serve(self.http, app::router(Arc::clone(&app)), shutdown.soft.clone()).await;
+        let public = serve(self.http, router(Arc::clone(&app)), config.common.patience, shutdown.of_http());
+        let work = async {
+            public.await;
             fail::fail_point!("ingress::draining", |_| std::process::abort());
             app.pay_orders.shutdown().await;
             app.facts.shutdown().await;
             background.cancel();
-            tasks.close();
-            tasks.wait().await;
         };
-        let ended = shutdown.until_hard(async { tokio::join!(worked, admin) }).await;
-        background.cancel();
-        ended.map(drop).context("the grace was over before the work was")
+        let admin = Admin { listener: self.admin, readiness, routes };
+        Ok(Box::pin(runtime::run(tasks, admin, &config.common, work)).await?)
     }
 }
 
@@ -155,41 +159,110 @@ impl Service {
 /// # Errors
 /// As [`Service::start`] and [`Service::run`].
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    match shutdown.soft.run_until_cancelled(Box::pin(Service::start(config))).await {
-        Some(started) => started?.run(shutdown).await,
-        None => Ok(()),
+    runtime::start_and_run(shutdown, Box::pin(Service::start(config)), Service::run).await
+}
+
+fn describe_metrics(config: &Config) {
+    storage::describe_metrics();
+    messaging::describe_metrics();
+    metric_table::describe();
+    metric_table::start_accounts(&config.channels.current());
+}
+
+/// What all relays share.
+struct Parts {
+    database: Database,
+    broker: Broker,
+    topology: Topology,
+    signals: Arc<Signals>,
+}
+
+/// When relays and publishers begin and end.
+#[derive(Clone)]
+struct Stages {
+    /// Cancelled once the relays may publish.
+    opened: CancellationToken,
+    /// The soft end of the service.
+    soft: CancellationToken,
+    /// Cancelled when the writers have ended: the relays publish what they have committed, then end.
+    background: CancellationToken,
+}
+
+/// Starts a relay with a publisher of its own for each shard of the outbox.
+fn start_relays(
+    tasks: &mut Tasks,
+    parts: &Parts,
+    config: &Config,
+    stages: &Stages,
+) -> (Vec<Publisher>, Vec<watch::Receiver<Standing>>) {
+    let (mut publishers, mut standings) = (Vec::new(), Vec::new());
+    for shard in 0..config.outbox_shards {
+        let (publishing, relayed) = (CancellationToken::new(), CancellationToken::new());
+        let broker = parts.broker.named(&format!("relay {shard}"));
+        let (publisher, task) = Publisher::new(broker, Some(parts.topology.clone()), publishing.clone());
+        let (standing, told) = watch::channel(Standing::Waiting);
+        let relay = Relay {
+            database: parts.database.clone(),
+            publisher: publisher.clone(),
+            signals: Arc::clone(&parts.signals),
+            shard: Shard { shard, shards: config.outbox_shards },
+            standing,
+            format: config.event_format,
+        };
+        let (has_ended, stages) = (relayed.clone().drop_guard(), stages.clone());
+        let soft = stages.soft.clone();
+        tasks.spawn(format!("relay {shard}"), async move {
+            let _has_ended = has_ended;
+            stages.background.run_until_cancelled(stages.opened.cancelled()).await;
+            relay.run(stages.background).await;
+        });
+        tasks.spawn(format!("publisher {shard}"), async move {
+            // Not before its relay has published the last batch.
+            let stop = async {
+                relayed.cancelled().await;
+                soft.cancelled().await;
+                publishing.cancel();
+            };
+            tokio::join!(task.run(), stop);
+        });
+        publishers.push(publisher);
+        standings.push(told);
     }
+    (publishers, standings)
 }
 
 /// Lets the relays begin once nothing is known that would lose what they publish.
-async fn open(
-    gate: Gate,
-    publishers: Vec<Publisher>,
-    (opened, cancel): (CancellationToken, CancellationToken),
-) {
-    gate.pass(publishers, cancel).await;
-    opened.cancel();
+async fn open(gate: Gate, publishers: Vec<Publisher>, stages: Stages) {
+    gate.pass(publishers, stages.background).await;
+    stages.opened.cancel();
 }
 
-/// Ready while the database answers. Without the broker events wait in the outbox: that is shown, and keeps nobody away.
-fn readiness(app: &Arc<App>, publishers: Vec<Publisher>, gate: Gate) -> Readiness {
+/// Ready while the database answers and takes writes. Without the broker, or a relay, events wait in the outbox: that is shown,
+/// and keeps nobody away.
+fn readiness(app: &Arc<App>, draining: CancellationToken, relaying: Relaying) -> Readiness {
     let database = app.database.clone();
-    Readiness::new(app.draining.clone())
+    let broker = relaying.clone();
+    Readiness::new(draining)
         .check("postgres", move || {
             let database = database.clone();
             async move { database.ping().await }
         })
         .advise("rabbitmq", move || {
-            let connected = publishers.iter().all(Publisher::is_ready);
-            let shut = gate.shut().map(|why| format!("events wait in the outbox: {why}"));
+            let connected = broker.is_connected();
+            let problem =
+                broker.gate.shut().or_else(|| broker.publishers.iter().find_map(Publisher::problem));
             async move {
-                match shut {
+                match problem {
                     None if connected => Ok(()),
                     None => {
                         Err("not connected, or the topology is spoiled; events wait in the outbox".to_owned())
                     }
-                    Some(why) => Err(why),
+                    Some(why) => Err(format!("events wait in the outbox: {why}")),
                 }
             }
+        })
+        .advise("relay", move || {
+            let problem = relaying.problem(OffsetDateTime::now_utc());
+            async move { problem.map_or(Ok(()), Err) }
         })
 }

@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_wakes_all_who_wait_for_it_and_leaves_nothing_behind() {
         let signals = Signals::new();
-        let (first, second) = (PayOrderNo::generate(), PayOrderNo::generate());
+        let [first, second] = ["P1", "P2"].map(|number| PayOrderNo::parse(number).unwrap());
         let mut waits = [signals.watch_pay_order(&first), signals.watch_pay_order(&first)];
         let mut other = signals.watch_pay_order(&second);
         signals.pay_order_changed(&first);

@@ -14,15 +14,12 @@ pub(crate) mod outbox;
 pub(crate) mod pay_orders;
 pub(crate) mod recharges;
 pub(crate) mod refunds;
+pub(crate) mod republish;
 pub(crate) mod trace;
 pub(crate) mod users;
 
-use std::error::Error as StdError;
-use std::str::FromStr;
-
 use storage::partitions::Partitioned;
-use storage::{Database, Error};
-use tokio_postgres::types::{FromSql, Type};
+use storage::{Database, Error, Parsed};
 
 mod migrations {
     refinery::embed_migrations!("migrations");
@@ -39,19 +36,6 @@ pub(crate) fn partitioned(retention_days: u16) -> Vec<Partitioned> {
     [("callbacks", None), ("events", Some(keep_pending))]
         .map(|(table, keep_if)| Partitioned { schema: "pay", table, retention_days, keep_if })
         .into()
-}
-
-/// A column of text that is parsed as it is read. What does not parse was not written by us: the driver reports it.
-struct Parsed<T>(T);
-
-impl<'a, T: FromStr<Err: StdError + Send + Sync + 'static>> FromSql<'a> for Parsed<T> {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Self(<&str>::from_sql(ty, raw)?.parse()?))
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        <&str as FromSql>::accepts(ty)
-    }
 }
 
 #[cfg(test)]

@@ -23,21 +23,3 @@ pub use flow::{Entries, Entry, Flow, FlowKind, InvalidFlow, UnknownKind};
 pub use post::{PostError, Posted, lock, open_account, post};
 pub use read::{AccountFlow, Balance, balance, balances, flows, moved, pay_orders_of};
 pub use trial::trial_balance;
-
-use std::error::Error as StdError;
-use std::str::FromStr;
-
-use tokio_postgres::types::{FromSql, Type};
-
-/// A column of text that is parsed as it is read. What does not parse was not written by us: the driver reports it.
-struct Parsed<T>(T);
-
-impl<'a, T: FromStr<Err: StdError + Send + Sync + 'static>> FromSql<'a> for Parsed<T> {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Self(<&str>::from_sql(ty, raw)?.parse()?))
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        <&str as FromSql>::accepts(ty)
-    }
-}

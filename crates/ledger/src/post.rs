@@ -4,14 +4,13 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use deadpool_postgres::{GenericClient, Transaction};
-use events::Currency;
 use futures_util::try_join;
-use thiserror::Error;
+use storage::{Error, GenericClient, Transaction, parsed};
+use thiserror::Error as ThisError;
 use tokio_postgres::Row;
 
 use self::plan::{Content, Plan};
-use crate::{Account, Flow, Owner, Parsed};
+use crate::{Account, Flow, Owner};
 
 /// What became of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub enum Posted {
 }
 
 /// Why flows were not posted. Some may have been written: the caller rolls its transaction back.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum PostError {
     /// A user's account holds less than is to be taken from it.
     #[error("{owner}: {needed_minor} minor units are to be taken, and {balance_minor} are there")]
@@ -46,7 +45,7 @@ pub enum PostError {
     NoAccount(Account),
     /// The database fails, or refuses.
     #[error(transparent)]
-    Database(#[from] tokio_postgres::Error),
+    Database(#[from] Error),
 }
 
 const OPEN: &str = "
@@ -58,7 +57,7 @@ const OPEN: &str = "
 
 /// Opens an account, empty; whether it is new. Users' accounts must be opened before anything is posted to them, all others
 /// are opened by their first flow.
-pub async fn open_account(tx: &Transaction<'_>, account: &Account) -> Result<bool, tokio_postgres::Error> {
+pub async fn open_account(tx: &Transaction<'_>, account: &Account) -> Result<bool, Error> {
     let statement = tx.prepare_cached(OPEN).await?;
     let keys = Keys::of([account]);
     Ok(tx.execute(&statement, &[&keys.owners, &keys.currencies]).await? == 1)
@@ -74,7 +73,7 @@ const LOCK: &str = "
 pub async fn lock(
     tx: &Transaction<'_>,
     accounts: impl IntoIterator<Item = &Account>,
-) -> Result<BTreeMap<Account, i64>, tokio_postgres::Error> {
+) -> Result<BTreeMap<Account, i64>, Error> {
     let statement = tx.prepare_cached(LOCK).await?;
     let keys = Keys::of(accounts);
     let rows = tx.query(&statement, &[&keys.owners, &keys.currencies]).await?;
@@ -124,7 +123,7 @@ pub async fn post(tx: &Transaction<'_>, flows: &[Flow]) -> Result<Vec<Posted>, P
 async fn look_up(
     tx: &Transaction<'_>,
     flows: &[Flow],
-) -> Result<(BTreeMap<Account, i64>, HashMap<String, Content>), tokio_postgres::Error> {
+) -> Result<(BTreeMap<Account, i64>, HashMap<String, Content>), Error> {
     let accounts: BTreeSet<_> =
         flows.iter().flat_map(|flow| flow.entries.amounts()).map(|(account, _)| account).collect();
     let (users, others): (Vec<_>, Vec<_>) = accounts.iter().partition(|account| account.owner.is_user());
@@ -141,8 +140,7 @@ async fn look_up(
     )?;
     let mut contents: HashMap<String, Content> = HashMap::new();
     for row in &known {
-        let (kind, number) =
-            (row.try_get::<_, Parsed<_>>("kind")?.0, row.try_get::<_, Parsed<_>>("pay_order_no")?.0);
+        let (kind, number) = (parsed(row, "kind")?, parsed(row, "pay_order_no")?);
         let content = contents.entry(row.try_get("trans_no")?).or_insert_with(|| Content::new(kind, number));
         content.amounts.insert(account(row)?, row.try_get("amount_minor")?);
     }
@@ -150,7 +148,7 @@ async fn look_up(
     Ok((balances, contents))
 }
 
-async fn insert(tx: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), tokio_postgres::Error> {
+async fn insert(tx: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), Error> {
     let trans_nos: Vec<_> = plan.new.iter().map(|flow| flow.trans_no.as_str()).collect();
     let kinds: Vec<_> = plan.new.iter().map(|flow| flow.kind.as_str()).collect();
     let numbers: Vec<_> = plan.new.iter().map(|flow| flow.pay_order_no.as_str()).collect();
@@ -168,10 +166,7 @@ async fn insert(tx: &Transaction<'_>, plan: &Plan<'_>) -> Result<(), tokio_postg
     Ok(())
 }
 
-async fn set_balances(
-    tx: &Transaction<'_>,
-    balances: &BTreeMap<Account, i64>,
-) -> Result<(), tokio_postgres::Error> {
+async fn set_balances(tx: &Transaction<'_>, balances: &BTreeMap<Account, i64>) -> Result<(), Error> {
     let keys = Keys::of(balances.keys());
     let amounts: Vec<_> = balances.values().copied().collect();
     let statement = tx.prepare_cached(SET_BALANCES).await?;
@@ -193,12 +188,10 @@ impl Keys {
     }
 }
 
-fn account(row: &Row) -> Result<Account, tokio_postgres::Error> {
-    let owner: Parsed<Owner> = row.try_get("owner")?;
-    let currency: Parsed<Currency> = row.try_get("currency")?;
-    Ok(Account { owner: owner.0, currency: currency.0 })
+fn account(row: &Row) -> Result<Account, Error> {
+    Ok(Account { owner: parsed(row, "owner")?, currency: parsed(row, "currency")? })
 }
 
-fn balance(row: &Row) -> Result<(Account, i64), tokio_postgres::Error> {
+fn balance(row: &Row) -> Result<(Account, i64), Error> {
     Ok((account(row)?, row.try_get("balance_minor")?))
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::GenericClient;
 use events::{Currency, PayOrderNo};
+use storage::{Error, GenericClient, parsed};
 use time::OffsetDateTime;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::Row;
 
-use crate::{Account, FlowKind, Owner, Parsed};
+use crate::{Account, FlowKind, Owner};
 
 /// What an account holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,8 @@ pub async fn balances(client: &impl GenericClient, owner: &Owner) -> Result<Vec<
 }
 
 fn held(row: &Row) -> Result<Balance, Error> {
-    let currency: Parsed<Currency> = row.try_get("currency")?;
     Ok(Balance {
-        currency: currency.0,
+        currency: parsed(row, "currency")?,
         balance_minor: row.try_get("balance_minor")?,
         opened_at: row.try_get("opened_at")?,
     })
@@ -86,7 +85,7 @@ pub async fn moved(
     let statement = client.prepare_cached(MOVED).await?;
     let (owner, currency) = (account.owner.to_string(), account.currency.code());
     let row = client.query_opt(&statement, &[&trans_no, &owner, &currency]).await?;
-    row.map(|row| row.try_get(0)).transpose()
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 const PAY_ORDERS: &str = "SELECT trans_no, pay_order_no FROM ledger.flows WHERE trans_no = ANY($1)";
@@ -98,7 +97,7 @@ pub async fn pay_orders_of(
 ) -> Result<BTreeMap<String, PayOrderNo>, Error> {
     let statement = client.prepare_cached(PAY_ORDERS).await?;
     let rows = client.query(&statement, &[&trans_nos]).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<_, Parsed<_>>(1)?.0))).collect()
+    rows.iter().map(|row| Ok((row.try_get("trans_no")?, parsed(row, "pay_order_no")?))).collect()
 }
 
 const FLOWS: &str = "
@@ -124,8 +123,8 @@ fn flow(row: &Row) -> Result<AccountFlow, Error> {
     Ok(AccountFlow {
         flow_id: row.try_get("flow_id")?,
         trans_no: row.try_get("trans_no")?,
-        kind: row.try_get::<_, Parsed<_>>("kind")?.0,
-        pay_order_no: row.try_get::<_, Parsed<_>>("pay_order_no")?.0,
+        kind: parsed(row, "kind")?,
+        pay_order_no: parsed(row, "pay_order_no")?,
         amount_minor: row.try_get("amount_minor")?,
         balance_minor: row.try_get("balance_minor")?,
         occurred_at: row.try_get("occurred_at")?,

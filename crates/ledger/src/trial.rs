@@ -1,9 +1,9 @@
 //! The trial balance: whether all that the ledger promises holds.
 
-use deadpool_postgres::GenericClient;
-use events::trial_balance::{CurrencySum, Finding, FindingKind, TrialBalance};
+use admin_api::trial_balance::{CurrencySum, LedgerFinding, LedgerFindingKind, TrialBalance};
 use futures_util::try_join;
-use tokio_postgres::{Error, Row};
+use storage::{Error, GenericClient, parsed};
+use tokio_postgres::Row;
 
 /// How many findings of one kind are named at most.
 const MAX_FINDINGS: i64 = 100;
@@ -53,10 +53,10 @@ pub async fn trial_balance(client: &impl GenericClient) -> Result<TrialBalance, 
     let currencies = currencies.iter().map(sum).collect::<Result<Vec<_>, _>>()?;
     let mut findings: Vec<_> = currencies.iter().filter(|of| of.sum_minor != 0).map(unbalanced).collect();
     for row in &flows {
-        findings.push(finding(FindingKind::FlowUnbalanced, row)?);
+        findings.push(finding(LedgerFindingKind::FlowUnbalanced, row)?);
     }
     for row in &balances {
-        findings.push(finding(FindingKind::BalanceDiffers, row)?);
+        findings.push(finding(LedgerFindingKind::BalanceDiffers, row)?);
     }
     Ok(TrialBalance { currencies, findings })
 }
@@ -70,9 +70,9 @@ fn sum(row: &Row) -> Result<CurrencySum, Error> {
     })
 }
 
-fn unbalanced(of: &CurrencySum) -> Finding {
-    Finding {
-        kind: FindingKind::CurrencyUnbalanced,
+fn unbalanced(of: &CurrencySum) -> LedgerFinding {
+    LedgerFinding {
+        kind: LedgerFindingKind::CurrencyUnbalanced,
         subject: of.currency.clone(),
         currency: Some(of.currency.clone()),
         expected_minor: 0,
@@ -80,8 +80,8 @@ fn unbalanced(of: &CurrencySum) -> Finding {
     }
 }
 
-fn finding(kind: FindingKind, row: &Row) -> Result<Finding, Error> {
-    Ok(Finding {
+fn finding(kind: LedgerFindingKind, row: &Row) -> Result<LedgerFinding, Error> {
+    Ok(LedgerFinding {
         kind,
         subject: row.try_get("subject")?,
         currency: row.try_get("currency")?,
@@ -92,6 +92,6 @@ fn finding(kind: FindingKind, row: &Row) -> Result<Finding, Error> {
 
 /// A sum, which the database makes wider than an `i64`: what does not fit is cut to the nearest that does.
 fn minor(row: &Row, column: &str) -> Result<i64, Error> {
-    let crate::Parsed(sum): crate::Parsed<i128> = row.try_get(column)?;
+    let sum: i128 = parsed(row, column)?;
     Ok(i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX }))
 }

@@ -14,17 +14,18 @@
 mod endpoints;
 mod keys;
 mod notifications;
+mod view;
 
 use std::sync::Arc;
 
+use admin_api::audit::{AuditReport, EventsQuery, Page, Window};
+use admin_api::limit::Listing;
+use admin_api::trace::Trace;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post, put};
 use events::OrderNo;
-use events::audit::{InvalidSpan, Page, Report, Wanted, Window};
-use events::trace::Trace;
-use serde::Deserialize;
-use service::Problem;
+use runtime::ApiError;
 use service::extract::{Json, Path, Query};
 use storage::Database;
 use time::OffsetDateTime;
@@ -33,10 +34,6 @@ use tokio::sync::Notify;
 use crate::secrets::Vault;
 use crate::ssrf::TargetPolicy;
 use crate::store::{audit, listings, trace};
-
-/// The longest listing.
-const MAX_LIMIT: i64 = 1000;
-const DEFAULT_LIMIT: i64 = 100;
 
 /// What the routes work with.
 #[derive(Debug, Clone)]
@@ -68,65 +65,37 @@ pub fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// What a failure of the database looks like from outside.
-fn problem(error: &storage::Error) -> Problem {
-    if error.is_outage() {
-        tracing::warn!(%error, "an admin request failed for want of the database");
-        return Problem::unavailable("the database is not available");
-    }
-    tracing::error!(%error, "an admin request failed");
-    Problem::internal()
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitQuery {
-    limit: Option<i64>,
-}
-
 async fn parked(
     State(admin): State<Admin>,
-    Query(query): Query<LimitQuery>,
-) -> Result<Json<Vec<listings::Parked>>, Problem> {
-    let limit = limit(query.limit)?;
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(listings::parked(&client, limit).await.map_err(|error| problem(&error))?))
+    Query(listing): Query<Listing>,
+) -> Result<Json<Vec<listings::Parked>>, ApiError> {
+    let client = admin.database.client().await?;
+    Ok(Json(listings::parked(&client, listing.limit.get()).await?))
 }
 
 async fn trace_order(
     State(admin): State<Admin>,
     Path(order_no): Path<OrderNo>,
-) -> Result<Json<Trace>, Problem> {
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    let steps = trace::trace(&client, order_no.as_str()).await.map_err(|error| problem(&error))?;
+) -> Result<Json<Trace>, ApiError> {
+    let client = admin.database.client().await?;
+    let steps = trace::trace(&client, order_no.as_str()).await?;
     Ok(Json(Trace { steps }))
 }
 
 async fn audit_report(
     State(admin): State<Admin>,
     Query(window): Query<Window>,
-) -> Result<Json<Report>, Problem> {
-    let span = window.span(OffsetDateTime::now_utc()).map_err(|error| invalid(&error))?;
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(audit::report(&client, span).await.map_err(|error| problem(&error))?))
+) -> Result<Json<AuditReport>, ApiError> {
+    let span = window.span(OffsetDateTime::now_utc())?;
+    let client = admin.database.client().await?;
+    Ok(Json(audit::report(&client, span).await?))
 }
 
 async fn audit_events(
     State(admin): State<Admin>,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Page>, Problem> {
-    wanted.span().map_err(|error| invalid(&error))?;
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(audit::events(&client, &wanted).await.map_err(|error| problem(&error))?))
-}
-
-fn invalid(error: &InvalidSpan) -> Problem {
-    Problem::invalid(error.to_string())
-}
-
-fn limit(given: Option<i64>) -> Result<i64, Problem> {
-    match given.unwrap_or(DEFAULT_LIMIT) {
-        limit @ 1..=MAX_LIMIT => Ok(limit),
-        other => Err(Problem::invalid(format!("limit: expected 1 to {MAX_LIMIT}, got {other}"))),
-    }
+    Query(wanted): Query<EventsQuery>,
+) -> Result<Json<Page>, ApiError> {
+    wanted.span()?;
+    let client = admin.database.client().await?;
+    Ok(Json(audit::events(&client, &wanted).await?))
 }

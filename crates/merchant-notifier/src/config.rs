@@ -1,13 +1,11 @@
 //! What the notifier is told by its environment.
 
-use std::fmt;
-use std::str::FromStr;
-
 use events::MerchantId;
 use ipnet::IpNet;
 use messaging::RetryDelays;
 use service::config::{Common, Ports};
 use service::{Loader, MasterKey};
+use webhooks::target::Networks;
 
 use crate::Ladder;
 
@@ -23,8 +21,8 @@ pub struct Config {
     /// The delays of the retry queues: `PAYRELAY_RETRY_DELAYS`.
     pub retry_delays: RetryDelays,
     /// Whose the bare order numbers are: `PAYRELAY_DEFAULT_MERCHANT_ID`.
-    pub default_merchant: Option<MerchantId>,
-    /// Private networks that webhooks may be sent to: `PAYRELAY_ALLOWED_WEBHOOK_CIDRS`, divided by commas.
+    pub default_merchant_id: Option<MerchantId>,
+    /// Private networks that webhooks may be sent to: `PAYRELAY_ALLOWED_WEBHOOK_CIDRS`, divided by commas; alike for the ingress.
     pub allowed_networks: Vec<IpNet>,
     /// The delays between attempts, unless an endpoint has its own: `PAYRELAY_NOTIFY_LADDER`.
     pub ladder: Ladder,
@@ -48,13 +46,13 @@ impl Config {
         let config = Self {
             common: Common::load(loader, PORTS),
             master_key: loader.master_key("PAYRELAY_MASTER_KEY"),
-            retry_delays: loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default()),
-            default_merchant: loader.optional("PAYRELAY_DEFAULT_MERCHANT_ID", "m1"),
+            retry_delays: runtime::config::retry_delays(loader),
+            default_merchant_id: loader.optional("PAYRELAY_DEFAULT_MERCHANT_ID", "m1"),
             allowed_networks: loader.parse("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::default()).0,
             ladder: loader.parse("PAYRELAY_NOTIFY_LADDER", Ladder::default()),
             workers: loader.parse("PAYRELAY_NOTIFY_WORKERS", 512),
             workers_per_endpoint: loader.parse("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", 32),
-            retention_days: loader.parse("PAYRELAY_RETENTION_DAYS", 30),
+            retention_days: runtime::config::retention_days(loader),
         };
         config.check_bounds(loader);
         config
@@ -64,34 +62,12 @@ impl Config {
         let bounds = [
             ("PAYRELAY_NOTIFY_WORKERS", self.workers, 1..=4096),
             ("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", self.workers_per_endpoint, 1..=self.workers.max(1)),
-            ("PAYRELAY_RETENTION_DAYS", self.retention_days.into(), 7..=3650),
         ];
         for (name, value, bounds) in bounds {
             if !bounds.contains(&value) {
                 loader.reject(name, format!("{value} is out of bounds"), format!("set it to {bounds:?}"));
             }
         }
-    }
-}
-
-/// Networks as one variable holds them: divided by commas, none if it is blank.
-#[derive(Debug, Clone, Default)]
-pub struct Networks(pub Vec<IpNet>);
-
-impl FromStr for Networks {
-    type Err = ipnet::AddrParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
-        }
-        text.split(',').map(|network| network.trim().parse()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl fmt::Display for Networks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("10.1.0.0/16,fd00::/8")
     }
 }
 

@@ -1,13 +1,14 @@
 //! Delivering webhooks: claim what is due, send it, record what became of it.
 //!
-//! What is new is handed over by the consumers, its lease already taken ([`Deliveries::start`]). One loop per process claims
+//! What is new is handed over by the consumers, its lease already taken ([`Attempts::start`]). One loop per process claims
 //! the rest: retries, what there was no place for, and what other replicas left. Every attempt is a task of its own, within
 //! limits that leave room for every merchant, so that those who answer slowly only queue behind themselves. Who fails again
 //! and again is left in peace but for one probe at a time, by a breaker in the database that all replicas share
 //! (`notify.breakers`).
 
+mod attempts;
 mod bulkheads;
-mod deliveries;
+mod client;
 mod outcome;
 mod recorder;
 mod request;
@@ -21,9 +22,9 @@ use storage::Error;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+pub use attempts::Attempts;
 pub use bulkheads::{Limits, Place};
-pub use deliveries::Deliveries;
-pub use outcome::{Answer, ErrorKind, Failure, judge, next, probe_after};
+pub use outcome::{AttemptFailure, ErrorKind, Rung, WebhookAnswer, judge, next, probe_after};
 pub use sender::Sender;
 
 use crate::store::leases;
@@ -42,7 +43,7 @@ const LATE_COMMIT: Duration = Duration::from_millis(250);
 /// The loop that claims and starts attempts.
 #[derive(Debug)]
 pub struct Dispatcher {
-    deliveries: Deliveries,
+    attempts: Attempts,
     /// What came due before was claimed, by merchant, since the last sweep.
     claimed_to: HashMap<MerchantId, OffsetDateTime>,
     claimed_at: Option<Instant>,
@@ -50,14 +51,17 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher that claims for `deliveries` whenever they have it woken, and now and then besides.
-    pub fn new(deliveries: Deliveries) -> Self {
-        Self { deliveries, claimed_to: HashMap::new(), claimed_at: None, swept_at: None }
+    /// A dispatcher that claims for `attempts` whenever they have it woken, and now and then besides.
+    pub fn new(attempts: Attempts) -> Self {
+        Self { attempts, claimed_to: HashMap::new(), claimed_at: None, swept_at: None }
     }
 
     /// Delivers until `cancel`, then finishes the attempts in flight.
+    ///
+    /// # Panics
+    /// When an attempt does, beside the exchange with its endpoint.
     pub async fn run(mut self, cancel: &CancellationToken) {
-        let mut away = false;
+        let (mut away, attempts) = (false, self.attempts.clone());
         while !cancel.is_cancelled() {
             let pause = match self.step(cancel).await {
                 Ok(_) => POLL_INTERVAL,
@@ -71,10 +75,14 @@ impl Dispatcher {
                 }
             };
             away = pause == OUTAGE_PAUSE;
-            self.wait(pause, cancel).await;
+            tokio::select! {
+                biased;
+                () = attempts.failed() => panic!("an attempt panicked"),
+                () = self.wait(pause, cancel) => {}
+            }
         }
         fail::fail_point!("attempts::draining", |_| std::process::abort());
-        self.deliveries.finish().await;
+        self.attempts.finish().await;
     }
 
     /// Claims once, and starts what was claimed; returns how much it was.
@@ -84,13 +92,13 @@ impl Dispatcher {
             self.swept_at = Some(now);
             self.claimed_to.clear();
         }
-        let room = self.deliveries.room(&self.claimed_to);
+        let room = self.attempts.room(&self.claimed_to);
         if room.total == 0 {
             return Ok(0);
         }
         self.claimed_at = Some(now);
         let claimed = {
-            let client = self.deliveries.database().client().await?;
+            let client = self.attempts.database().client().await?;
             let claimed = leases::claim(&client, &room).await?;
             if cancel.is_cancelled() {
                 // Others need not wait for the leases to end.
@@ -106,7 +114,7 @@ impl Dispatcher {
             let claimed_to = self.claimed_to.entry(claimed.merchant_id.clone()).or_insert(after);
             *claimed_to = after.max(*claimed_to);
         }
-        self.deliveries.start_claimed(&room, claimed);
+        self.attempts.start_claimed(&room, claimed);
         Ok(count)
     }
 
@@ -114,7 +122,7 @@ impl Dispatcher {
     async fn wait(&mut self, pause: Duration, cancel: &CancellationToken) {
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = self.deliveries.woken() => {}
+            () = self.attempts.woken() => {}
             () = tokio::time::sleep(pause) => {}
         }
         let since = self.claimed_at.map_or(CLAIM_INTERVAL, |at| at.elapsed());

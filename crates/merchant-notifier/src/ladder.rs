@@ -114,7 +114,7 @@ fn parse_delay(text: &str) -> Option<Duration> {
     number.checked_mul(unit_ms).map(Duration::from_millis)
 }
 
-/// What a `Retry-After` header asks for (RFC 9110, section 10.2.3): seconds, or a date. At most [`MAX_RETRY_AFTER`];
+/// What a `Retry-After` header asks for (RFC 9110, section 10.2.3): seconds, or a date in any of the three forms of section 5.6.7. At most [`MAX_RETRY_AFTER`];
 /// `None` for what is neither, and for the past.
 pub fn retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
     let header = header.trim();
@@ -122,7 +122,9 @@ pub fn retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
         // More digits than fit ask for longer than we wait in any case.
         header.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
     } else {
-        let date = OffsetDateTime::parse(header, &Rfc2822).ok()?;
+        // Of mails it has another zone, or a day of the week that is wrong: no more than a date is needed.
+        let of_mail = || OffsetDateTime::parse(header, &Rfc2822).ok();
+        let date = httpdate::parse_http_date(header).ok().map(OffsetDateTime::from).or_else(of_mail)?;
         (date - now).try_into().ok()?
     };
     Some(wait.min(MAX_RETRY_AFTER))
@@ -186,7 +188,11 @@ mod tests {
         let seconds = |header: &str| retry_after(header, now).map(|wait| wait.as_secs());
         assert_eq!(seconds("120"), Some(120));
         assert_eq!(seconds(" 0 "), Some(0));
-        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(30));
+        for date in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(seconds(date), Some(30), "{date}");
+        }
         assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), None);
         assert_eq!(seconds("Sun, 06 Nov 2094 08:49:37 GMT"), Some(MAX_RETRY_AFTER.as_secs()));
         assert_eq!(seconds("99999999999999999999999"), Some(MAX_RETRY_AFTER.as_secs()));

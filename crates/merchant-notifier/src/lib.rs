@@ -1,4 +1,4 @@
-//! The merchant notifier: delivers every event as a signed webhook to its merchant.
+//! The merchant notifier: sends every event as a signed webhook to its merchant.
 //!
 //! The way of one payment through it:
 //!
@@ -6,7 +6,7 @@
 //!    other event has told yet becomes a notification (its event key is unique, and kept for ever), and every event
 //!    id is logged with its outcome. Only then the batch is acknowledged.
 //! 2. It takes a lease of 30 s with each notification that it has a place for, and after the commit starts its
-//!    [`dispatch::Deliveries`]. The [`dispatch::Dispatcher`] claims what else is due, from every merchant a few, so that a
+//!    [`dispatch::Attempts`]. The [`dispatch::Dispatcher`] claims what else is due, from every merchant a few, so that a
 //!    slow one slows nobody else, and never one whose pay order has a lower version pending.
 //! 3. The [`dispatch::Sender`] checks the target ([`ssrf`]), puts the body into the endpoint's [`Format`], signs it afresh by its
 //!    [`keyring`] and POSTs it.
@@ -33,6 +33,7 @@ mod form;
 pub mod keyring;
 mod ladder;
 pub mod maintenance;
+mod metric_table;
 pub mod receive;
 mod run;
 pub mod secrets;
@@ -43,7 +44,7 @@ mod test_events;
 mod text;
 mod webhook;
 
-pub use config::{Config, Networks};
+pub use config::Config;
 pub use endpoint::{Ack, Change, Encryption, Endpoint, EndpointChange, Format, Signature, UnknownName};
 pub use ladder::{DEFAULT_LADDER, InvalidLadder, Ladder, MAX_RETRY_AFTER, retry_after};
 pub use run::{Service, run};

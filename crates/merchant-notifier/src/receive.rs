@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use events::codec::{self, Incoming};
 use events::{EventId, EventKey, EventType, MerchantId, PayEvent};
-use messaging::{Delivery, Handler, HandlerError, Parked, Verdict, header};
+use messaging::{Delivery, Handler, HandlerError, ParkedDelivery, Verdict, header};
 use metrics::counter;
 use service::TraceParent;
 use storage::{Database, Error, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::dispatch::{Deliveries, Place};
+use crate::dispatch::{Attempts, Place};
 use crate::store::intake::{self, Destination, Handled, NewNotification};
 use crate::store::leases::{Claimed, LEASE};
 use crate::store::parked::{self, DeadLetter};
@@ -29,8 +29,8 @@ const FIRST_VERSION: i64 = 2;
 #[derive(Debug, Clone)]
 pub struct Receiver {
     database: Database,
-    default_merchant: Option<MerchantId>,
-    deliveries: Deliveries,
+    default_merchant_id: Option<MerchantId>,
+    attempts: Attempts,
 }
 
 /// A delivery, read.
@@ -74,15 +74,15 @@ struct Leasing {
 }
 
 impl Receiver {
-    /// A receiver that writes to `database`, and after each commit starts `deliveries` of what there is a place for. Bare order
-    /// numbers belong to `default_merchant`.
-    pub fn new(database: Database, default_merchant: Option<MerchantId>, deliveries: Deliveries) -> Self {
-        Self { database, default_merchant, deliveries }
+    /// A receiver that writes to `database`, and after each commit starts `attempts` of what there is a place for. Bare order
+    /// numbers belong to `default_merchant_id`.
+    pub fn new(database: Database, default_merchant_id: Option<MerchantId>, attempts: Attempts) -> Self {
+        Self { database, default_merchant_id, attempts }
     }
 
     fn read(&self, delivery: &Delivery, now: OffsetDateTime) -> Reading {
         let content_type = delivery.content_type.as_deref();
-        let merchant = self.default_merchant.as_ref();
+        let merchant = self.default_merchant_id.as_ref();
         let event = match codec::decode(content_type, &delivery.routing_key, &delivery.body, merchant) {
             Ok(Incoming::Event(event)) => *event,
             Ok(Incoming::Bare(bare)) => {
@@ -108,7 +108,7 @@ impl Receiver {
         }
     }
 
-    /// Writes a batch down in one transaction, then starts the deliveries of what it has made; the merchants that are known.
+    /// Writes a batch down in one transaction, then starts the attempts of what it has made; the merchants that are known.
     async fn write(&self, events: &[&Event]) -> Result<HashMap<MerchantId, Destination>, Error> {
         let mut leasing = self.leasing(events);
         let leased = &leasing;
@@ -129,12 +129,11 @@ impl Receiver {
             let Some(lease_until) = written.made.get(&event.notification_id) else { continue };
             match (lease_until, leasing.places.remove(&event.notification_id)) {
                 (Some(lease_until), Some(place)) => {
-                    let lease = (leasing.token, leasing.since, *lease_until);
-                    if let Some(claimed) = claimed(event, &written.known, lease) {
-                        self.deliveries.start(claimed, Some(place));
+                    if let Some(claimed) = claimed(event, &written.known, &leasing, *lease_until) {
+                        self.attempts.start(claimed, Some(place));
                     }
                 }
-                _ => self.deliveries.left_behind(&event.key.merchant_id),
+                _ => self.attempts.queue_for_claim(&event.key.merchant_id),
             }
         }
         Ok(written.known)
@@ -150,24 +149,25 @@ impl Receiver {
                 && seen.insert((&event.key.merchant_id, &event.key.pay_order_no))
         });
         let place = |event: &&Event| {
-            Some((event.notification_id, self.deliveries.place_for_new(&event.key.merchant_id)?))
+            Some((event.notification_id, self.attempts.place_for_new(&event.key.merchant_id)?))
         };
         Leasing { token, since, places: firsts.filter_map(place).collect() }
     }
 }
 
-/// What is to be sent of `event`, leased under (token, since, until).
+/// What is to be sent of `event`, leased until then.
 fn claimed(
     event: &Event,
     known: &HashMap<MerchantId, Destination>,
-    (lease_token, claimed_at, lease_until): (Uuid, Instant, OffsetDateTime),
+    leasing: &Leasing,
+    lease_until: OffsetDateTime,
 ) -> Option<Claimed> {
     let destination = known.get(&event.key.merchant_id)?;
     let own_url = event.snapshot.order.notify_url.clone();
     Some(Claimed {
         notification_id: event.notification_id,
-        lease_token,
-        claimed_at,
+        lease_token: leasing.token,
+        claimed_at: leasing.since,
         lease_until,
         merchant_id: event.key.merchant_id.clone(),
         due_at: lease_until - LEASE,
@@ -228,7 +228,7 @@ async fn write(
     let repeated = firsts.values().filter(|event| !made.contains_key(&event.notification_id));
     let repeated: Vec<(EventId, &EventKey)> =
         repeated.map(|event| (event.snapshot.event_id, &event.key)).collect();
-    let telling = intake::telling(tx, &repeated).await?;
+    let notification_ids = intake::notification_ids(tx, &repeated).await?;
     let handled: Vec<Handled<'_>> = events
         .iter()
         .map(|event| {
@@ -236,7 +236,8 @@ async fn write(
             let made_of_it = made.contains_key(&first.notification_id).then_some(first.notification_id);
             Handled {
                 event: &event.snapshot,
-                notification_id: made_of_it.or_else(|| telling.get(&first.snapshot.event_id).copied()),
+                notification_id: made_of_it
+                    .or_else(|| notification_ids.get(&first.snapshot.event_id).copied()),
                 applied: made.contains_key(&event.notification_id),
                 upstream: event.upstream,
             }
@@ -267,7 +268,7 @@ impl Handler for Receiver {
         Ok(readings.into_iter().map(|reading| verdict(reading, &known)).collect())
     }
 
-    async fn park(&self, parked: &Parked<'_>) -> Result<(), HandlerError> {
+    async fn park(&self, parked: &ParkedDelivery<'_>) -> Result<(), HandlerError> {
         let delivery = parked.delivery;
         let reading = self.read(delivery, OffsetDateTime::now_utc());
         let event = match &reading {

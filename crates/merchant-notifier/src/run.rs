@@ -6,23 +6,24 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use events::{EventType, MerchantId};
 use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus, Topology};
-use service::admin::{AdminOptions, Readiness};
-use service::{Refusal, Shutdown, http, tls};
-use storage::Database;
+use runtime::{Tasks, refuse_misconfigured};
+use service::admin::Readiness;
+use service::{Shutdown, http, tls};
 use storage::partitions::Maintainer;
+use storage::{Database, Writers};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
-use crate::dispatch::{Deliveries, Dispatcher, Limits, Sender};
+use crate::dispatch::{Attempts, Dispatcher, Limits, Sender};
 use crate::receive::Receiver;
 use crate::secrets::Vault;
 use crate::ssrf::TargetPolicy;
 use crate::store::{self, endpoints, retention};
-use crate::{Config, checkup, maintenance};
+use crate::{Config, checkup, maintenance, metric_table};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "merchant-notifier";
@@ -48,10 +49,7 @@ pub struct Service {
 
 /// Starts the notifier, unless `shutdown` comes first, and runs it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    match shutdown.soft.run_until_cancelled(Box::pin(Service::start(config))).await {
-        Some(started) => started?.run(shutdown).await,
-        None => Ok(()),
-    }
+    runtime::start_and_run(shutdown, Box::pin(Service::start(config)), Service::run).await
 }
 
 impl Service {
@@ -59,26 +57,29 @@ impl Service {
     /// that is away.
     ///
     /// # Errors
-    /// When the port is taken, a URL is wrong, a migration fails, or the secrets are under another master key. A [`Refusal`]
+    /// When the port is taken, a URL is wrong, a migration fails, or the secrets are under another master key. A [`service::StartRefusal`]
     /// when a queue or exchange is another than it must be; a broker that is away is waited for.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
+        storage::describe_metrics();
+        messaging::describe_metrics();
+        metric_table::describe();
         let admin = http::bind(config.common.admin_addr).await?;
-        let broker = Broker::new(config.common.amqp_url.expose(), NAME)?;
-        let database = Database::connect(config.common.database_url.expose(), NAME, MAX_CONNECTIONS)?;
+        let broker = runtime::connect_broker(&config.common.amqp, NAME)?;
+        let database = runtime::connect_database(&config.common.database, NAME, MAX_CONNECTIONS)
+            .map_err(refuse_misconfigured)?;
         let maintainer = Maintainer::new(database.clone(), retention::partitioned(config.retention_days));
         let prepare = || async {
             store::migrate(&database).await?;
             maintainer.maintain(OffsetDateTime::now_utc()).await?;
             endpoints::any_keyring(&database.client().await?).await
         };
-        let keyring = service::meanwhile(&admin, None, storage::until_available(prepare)).await??;
+        let prepared = service::serve_while_starting(&admin, None, storage::until_available(prepare)).await?;
+        let keyring = prepared.map_err(refuse_misconfigured)?;
         let vault = Vault::new(&config.master_key);
         check_master_key(&vault, keyring)?;
         let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
-        if let Some(spoiled) = broker.spoiled(&topology).await.first() {
-            return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
-        }
+        runtime::refuse_other_topology(&broker, &topology).await?;
         Ok(Self {
             admin_addr: admin.local_addr()?,
             admin,
@@ -96,52 +97,49 @@ impl Service {
     /// the hard end cuts off is made again when its lease is over.
     ///
     /// # Errors
-    /// When a part panics, or the hard end comes before the soft one is through.
+    /// When a background task fails, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let shutdown = shutdown.child();
         let cancel = &shutdown.soft;
+        let (mut tasks, takers) = (Tasks::new(shutdown.clone()), TaskTracker::new());
         let consumers = self.consumers();
-        let options = AdminOptions {
-            readiness: self.readiness(cancel, consumers.iter().map(Consumer::status).collect()),
-            token: self.config.common.admin_token.clone(),
-            routes: admin::routes(Admin {
-                database: self.database.clone(),
-                policy: Arc::clone(&self.policy),
-                vault: self.vault.clone(),
-                wake: Arc::clone(&self.wake),
-            })
-            .merge(checkup::router(self.database.clone(), &self.config)),
-        };
-        let deliveries = self.deliveries()?;
-        let dispatcher = Dispatcher::new(deliveries.clone());
-        // The admin listener goes on to answer while the others drain.
-        let drained = CancellationToken::new();
-        let admin = http::serve(self.admin, service::admin::router(options), drained.clone());
+        let readiness = self.readiness(&shutdown.draining, consumers.iter().map(Consumer::status).collect());
+        let routes = admin::routes(Admin {
+            database: self.database.clone(),
+            policy: Arc::clone(&self.policy),
+            vault: self.vault.clone(),
+            wake: Arc::clone(&self.wake),
+        })
+        .merge(checkup::router(self.database.clone(), &self.config));
+        let (attempts, recorders) = self.attempts()?;
+        tasks.spawn("attempt recorder", recorders.run());
+        let dispatcher = Dispatcher::new(attempts.clone());
 
-        let mut work = JoinSet::new();
         for consumer in consumers {
-            let default_merchant = self.config.default_merchant.clone();
-            let receiver = Receiver::new(self.database.clone(), default_merchant, deliveries.clone());
-            let cancel = cancel.clone();
-            work.spawn(async move { consumer.run(receiver, cancel).await });
+            let default_merchant_id = self.config.default_merchant_id.clone();
+            let receiver = Receiver::new(self.database.clone(), default_merchant_id, attempts.clone());
+            let name = format!("consumer of {}", consumer.queue());
+            tasks.spawn(name, takers.track_future(consumer.run(receiver, cancel.clone())));
         }
         let stop = cancel.clone();
-        work.spawn(async move { dispatcher.run(&stop).await });
+        let claims = async move { dispatcher.run(&stop).await };
+        tasks.spawn("dispatcher", takers.track_future(claims));
+        takers.close();
+        tasks.spawn("pool gauges", self.database.clone().observe(NAME, cancel.clone()));
         let (stop, days) = (cancel.clone(), self.config.retention_days);
-        work.spawn(async move {
+        tasks.spawn("maintenance", async move {
             let maintenance = maintenance::run(&self.database, days, &self.wake, &stop);
             tokio::join!(self.maintainer.run(&stop), maintenance);
         });
         tracing::info!(admin = %self.admin_addr, "merchant notifier runs");
 
-        let worked = async {
-            let worked = finish(work).await;
+        let work = async {
+            takers.wait().await;
             // What the consumers started while the dispatcher ended.
-            deliveries.finish().await;
-            drained.cancel();
-            worked
+            attempts.close().await;
         };
-        let ended = shutdown.until_hard(async { tokio::join!(worked, admin).0 }).await;
-        ended.context("the grace was over before the work was")?
+        let admin = runtime::Admin { listener: self.admin, readiness, routes };
+        Ok(runtime::run(tasks, admin, &self.config.common, work).await?)
     }
 
     /// One consumer for each queue of the service.
@@ -150,14 +148,16 @@ impl Service {
         queues().into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
     }
 
-    fn deliveries(&self) -> anyhow::Result<Deliveries> {
+    fn attempts(&self) -> anyhow::Result<(Attempts, Writers)> {
         let config = &self.config;
         let sender = Sender::new(Arc::clone(&self.policy), self.vault.clone(), config.ladder.clone())?;
         let limits = Limits { workers: config.workers, per_endpoint: config.workers_per_endpoint };
-        Ok(Deliveries::new(self.database.clone(), sender, limits, Arc::clone(&self.wake)))
+        Ok(Attempts::new(self.database.clone(), sender, limits, Arc::clone(&self.wake)))
     }
 
-    /// Ready when the database answers and every consumer is subscribed.
+    /// Ready while the database answers, once every consumer has been subscribed. Nobody sends requests here, so this only steers
+    /// updates: a release that never reaches the broker must stop them, and an outage of the broker must not, for what is stored is
+    /// sent meanwhile.
     fn readiness(&self, draining: &CancellationToken, consumers: Vec<ConsumerStatus>) -> Readiness {
         let database = self.database.clone();
         Readiness::new(draining.clone())
@@ -165,9 +165,9 @@ impl Service {
                 let database = database.clone();
                 async move { database.ping().await }
             })
-            .check("rabbitmq", move || {
-                let consuming = consumers.iter().all(ConsumerStatus::is_subscribed);
-                async move { if consuming { Ok(()) } else { Err("not every queue is consumed") } }
+            .check_once("rabbitmq", move || {
+                let consuming = messaging::all_subscribed(&consumers);
+                async move { consuming }
             })
     }
 }
@@ -175,13 +175,6 @@ impl Service {
 /// The queues of the service.
 fn queues() -> Vec<ConsumerQueue> {
     EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str())).into()
-}
-
-async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {
-    while let Some(ended) = work.join_next().await {
-        ended.context("a part of the service panicked")?;
-    }
-    Ok(())
 }
 
 /// Under a wrong key every attempt would fail, and climb its ladder in vain.

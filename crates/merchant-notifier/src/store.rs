@@ -13,10 +13,9 @@ pub mod retention;
 pub mod retries;
 pub mod trace;
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use storage::{Database, Error, GenericClient};
+use storage::{Database, Error, GenericClient, Preparation, parsed};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -29,9 +28,14 @@ mod migrations {
 /// The schema that the notifier owns.
 pub const SCHEMA: &str = "notify";
 
+/// V5 adds columns to `endpoints`. PostgreSQL 15.20, 17.12 and later refuse that while the body of `hold_reason` depends on the
+/// table's row type, as V1 wrote it; so it is replaced first. V6 replaces it where V5 has been applied.
+const INDEPENDENT_HOLD_REASON: Preparation =
+    Preparation { before: 5, sql: include_str!("../migrations/V6__independent_hold_reason.sql") };
+
 /// Brings the schema up to date.
 pub async fn migrate(database: &Database) -> Result<(), Error> {
-    database.migrate(SCHEMA, migrations::migrations::runner()).await
+    database.migrate_prepared(SCHEMA, migrations::migrations::runner(), &[INDEPENDENT_HOLD_REASON]).await
 }
 
 type Parameters<'a> = [&'a (dyn ToSql + Sync)];
@@ -54,19 +58,10 @@ async fn execute(
     Ok(client.execute(&statement, parameters).await?)
 }
 
-/// A column whose values a CHECK or our own writes keep to what `T` takes.
-fn parsed<T: FromStr>(row: &Row, column: &str) -> Result<T, Error>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let text: &str = row.try_get(column)?;
-    text.parse().map_err(|error: T::Err| Error::Unavailable(Box::new(error)))
-}
-
 /// An endpoint's own delays, if it has some.
 fn ladder(row: &Row) -> Result<Option<Ladder>, Error> {
     let delays: Option<Vec<i64>> = row.try_get("ladder_ms")?;
-    Ok(delays.and_then(|delays| Ladder::from_millis(&delays).ok()))
+    delays.map(|delays| Ladder::from_millis(&delays)).transpose().map_err(Error::rejected)
 }
 
 fn millis(duration: Duration) -> i64 {

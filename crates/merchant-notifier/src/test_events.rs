@@ -5,15 +5,16 @@ use events::{
     Purpose, Status, to_micros,
 };
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A success of 19.99 CNY, just now.
 pub(crate) fn event(merchant_id: &str, order_no: &str) -> PayEvent {
     let now = to_micros(OffsetDateTime::now_utc());
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: EventId(Uuid::now_v7()),
         event_type: EventType::Success,
         order: PayOrder {
-            pay_order_no: PayOrderNo::generate(),
+            pay_order_no: PayOrderNo::new(now, rand::random()),
             merchant_id: MerchantId::parse(merchant_id).unwrap(),
             order_no: OrderNo::parse(order_no).unwrap(),
             purpose: Purpose::Order,

@@ -1,14 +1,20 @@
 //! How a connection to the broker is made, checked and closed.
 
 use std::fmt;
+use std::io;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::tcp::{AMQPUriTcpExt as _, RustlsConnector};
 use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties};
+use tokio::runtime::{Builder, Runtime};
+use transport::{Tls, TlsFiles, tls};
 
-use crate::Topology;
+use crate::error::{Error, reply_code};
+use crate::{Topology, refusal, url};
 
 /// Seconds. A broker that no longer answers is noticed after twice as long.
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -31,40 +37,12 @@ const TURN: &str = "payrelay.declaring";
 /// How often somebody who waits for the turn asks again.
 const TURN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Why the broker could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The configured URL is wrong; trying again will not help.
-    #[error("not an AMQP URL (amqp://user:password@host:5672/vhost): {0}")]
-    Url(String),
-    /// The broker is away, refused or broke off; try again later.
-    #[error("RabbitMQ: {0}")]
-    Broker(#[from] lapin::Error),
-    /// An exchange or queue exists and is another than it must be. Trying again helps when somebody has mended it.
-    #[error("{0}; see all differences and what to do: payrelay topology check")]
-    Spoiled(lapin::Error),
-    /// The broker did not answer in time; try again later.
-    #[error("RabbitMQ did not answer within {} s ({what})", after.as_secs())]
-    Timeout {
-        /// What was asked of it.
-        what: &'static str,
-        /// How long it was waited for.
-        after: Duration,
-    },
-}
-
-impl Error {
-    /// The AMQP reply code with which the broker refused, as 404 (there is no such thing) or 406 (it is different).
-    pub fn reply_code(&self) -> Option<u16> {
-        let (Self::Broker(error) | Self::Spoiled(error)) = self else { return None };
-        reply_code(error)
-    }
-}
-
 /// Where the broker is and under which name to connect. Cheap to clone; connects only when asked.
 #[derive(Clone)]
 pub struct Broker {
     pub(crate) uri: AMQPUri,
+    /// There for `amqps://`, and where certificates are named.
+    pub(crate) tls: Option<Tls>,
     connection_name: String,
 }
 
@@ -83,34 +61,69 @@ impl fmt::Debug for Broker {
 impl Broker {
     /// Parses `amqp_url` (`amqp://` or `amqps://`; no vhost means `/`). `connection_name` is shown by the broker's tools.
     ///
+    /// `amqps://` verifies the broker by the system's certificates, or by the file that `?cacertfile=` names; `certfile` and `keyfile`
+    /// name what is shown to it.
+    ///
     /// # Errors
-    /// [`Error::Url`] only.
+    /// [`Error::Url`] and [`Error::Tls`] only.
     pub fn new(amqp_url: &str, connection_name: &str) -> Result<Self, Error> {
-        let mut uri: AMQPUri = amqp_url.parse().map_err(Error::Url)?;
-        if amqp_url.contains("://[") || amqp_url.contains("@[") {
-            // The client's parser would silently take it for localhost.
-            return Err(Error::Url("an IPv6 address; give a host name instead".to_owned()));
-        }
-        if uri.vhost.is_empty() {
-            "/".clone_into(&mut uri.vhost);
-        }
+        Self::with_tls(amqp_url, TlsFiles::default(), connection_name)
+    }
+
+    /// As [`Broker::new`]; `files` hold before those that the URL names.
+    ///
+    /// # Errors
+    /// [`Error::Url`] and [`Error::Tls`] only.
+    pub fn with_tls(amqp_url: &str, files: TlsFiles, connection_name: &str) -> Result<Self, Error> {
+        let (mut uri, of_url) = url::parse(amqp_url).map_err(Error::Url)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         uri.query.connection_timeout.get_or_insert(TCP_TIMEOUT_MS);
-        Ok(Self { uri, connection_name: connection_name.to_owned() })
+        let files = files.or(of_url);
+        let wanted = uri.scheme == AMQPScheme::AMQPS || !files.is_empty();
+        let tls = wanted.then(|| Tls::new(files, url::SETTINGS)).transpose()?;
+        Ok(Self { uri, tls, connection_name: connection_name.to_owned() })
+    }
+
+    /// The name under which it connects.
+    pub(crate) fn name(&self) -> &str {
+        &self.connection_name
     }
 
     /// The same broker under the name `{connection_name} {suffix}`.
     #[must_use]
     pub fn named(&self, suffix: &str) -> Self {
-        Self { uri: self.uri.clone(), connection_name: format!("{} {suffix}", self.connection_name) }
+        Self { connection_name: format!("{} {suffix}", self.connection_name), ..self.clone() }
     }
 
     /// Connects once, without recovery: a connection that breaks stays broken and fails all that is in flight.
     pub async fn connect(&self) -> Result<Connection, Error> {
         let properties =
             ConnectionProperties::default().with_connection_name(self.connection_name.as_str().into());
-        let connecting = Connection::connect_uri(self.uri.clone(), properties);
-        Ok(within("connect", CONNECT_TIMEOUT, connecting).await??)
+        let tls = match &self.tls {
+            Some(tls) if self.uri.scheme == AMQPScheme::AMQPS => Some(tls.clone()),
+            _ => None,
+        };
+        let unshown = tls.as_ref().is_some_and(|tls| !tls.has_client_certificate());
+        let runtime = {
+            let _inside = CLIENT.enter();
+            lapin::runtime::default_runtime()?
+        };
+        let open = Connection::connector(
+            self.uri.clone(),
+            runtime,
+            async move |uri, runtime| {
+                let host = uri.authority.host.clone();
+                let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri };
+                let stream = plain.connect_async(&runtime).await?;
+                let Some(tls) = &tls else { return Ok(stream) };
+                let config = tls.client_config().map_err(io::Error::other)?;
+                Ok(stream.into_rustls(&RustlsConnector::from(Arc::new(config)), &host).await?)
+            },
+            properties,
+        );
+        let opened = within("connect", CONNECT_TIMEOUT, open).await?;
+        let opened = opened.map_err(|error| if unshown { or_demanded(error) } else { error });
+        opened.map_err(refusal::of_login(&self.uri.authority.userinfo.username))
     }
 
     /// Connects and closes again: whether the broker is there and lets us in.
@@ -128,6 +141,14 @@ impl Broker {
     }
 }
 
+/// What the client's own threads run on. It never ends: a thread of the client may outlive whoever waits for it, as one that
+/// connects when a command is through, and it panics when its runtime ends before it.
+static CLIENT: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut runtime = Builder::new_multi_thread();
+    runtime.worker_threads(1).thread_name("amqp").enable_all();
+    runtime.build().expect("a thread can be started")
+});
+
 /// Declares `topology` on channels of its own, for a refusal closes the channel.
 pub(crate) async fn declare_on(connection: &Connection, topology: &Topology) -> Result<(), Error> {
     let declare = async {
@@ -135,10 +156,9 @@ pub(crate) async fn declare_on(connection: &Connection, topology: &Topology) -> 
             return declare(connection, topology).await;
         }
         let turn = take_turn(connection).await?;
-        let declared = declare(connection, topology).await;
+        declare(connection, topology).await?;
         turn.queue_delete(TURN.into(), QueueDeleteOptions::default()).await?;
-        turn.close(200, "OK".into()).await?;
-        declared
+        Ok(turn.close(200, "OK".into()).await?)
     };
     let declared = within("declare the topology", DECLARE_TIMEOUT, declare).await.flatten();
     declared.map_err(|error| match error {
@@ -181,14 +201,17 @@ async fn take_turn(connection: &Connection) -> Result<Channel, Error> {
             Err(error) if reply_code(&error) == Some(RESOURCE_LOCKED) => {
                 tokio::time::sleep(TURN_INTERVAL).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(refusal::of(refusal::DECLARE_QUEUE)(error)),
         }
     }
 }
 
-fn reply_code(error: &lapin::Error) -> Option<u16> {
-    let lapin::ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
-    Some(refusal.get_id())
+/// `error`, with what it may mean if a broker ends a connection under TLS: its alert is often lost with the connection.
+fn or_demanded(error: lapin::Error) -> lapin::Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let lapin::ErrorKind::IOError(io) = error.kind() else { return error };
+    let ended = matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+    if ended { io::Error::new(io.kind(), format!("{io}; {}", tls::DEMANDED)).into() } else { error }
 }
 
 /// Closes a connection in good order, or gives up after two seconds: its close is of no consequence any more.

@@ -9,22 +9,27 @@
 //! - **An outage is no verdict.** When the handler's database is away the runtime unsubscribes and waits.
 
 mod delivery;
+mod end;
 mod session;
 mod settle;
 mod subscription;
 
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics::gauge;
 use time::OffsetDateTime;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::Delivery;
 
 use crate::reconnect::Backoff;
-use crate::{Broker, ConsumerQueue, Publisher, RetryDelays};
-use session::{End, Session};
+use crate::{Broker, ConsumerQueue, Publisher, RetryDelays, metric_table};
+use end::End;
+use session::Session;
 
 /// From this many deliveries on a message is suspected to kill its consumer.
 pub(crate) const SUSPICIOUS_REDELIVERIES: u64 = 3;
@@ -74,7 +79,7 @@ pub enum HandlerError {
 
 /// A message that is about to be dead-lettered.
 #[derive(Debug)]
-pub struct Parked<'a> {
+pub struct ParkedDelivery<'a> {
     /// The message.
     pub delivery: &'a Delivery,
     /// Why, a word.
@@ -93,7 +98,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, batch: &[Delivery]) -> impl Future<Output = Result<Vec<Verdict>, HandlerError>> + Send;
 
     /// Records what will be dead-lettered, before it is.
-    fn park(&self, parked: &Parked<'_>) -> impl Future<Output = Result<(), HandlerError>> + Send;
+    fn park(&self, parked: &ParkedDelivery<'_>) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
     /// Whether what it depends on is there. Asked before subscribing, and during a pause.
     fn ready(&self) -> impl Future<Output = bool> + Send;
@@ -101,16 +106,43 @@ pub trait Handler: Send + Sync + 'static {
 
 /// Whether a consumer is subscribed. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct ConsumerStatus(Arc<AtomicBool>);
+pub struct ConsumerStatus(Arc<Status>);
+
+#[derive(Debug, Default)]
+struct Status {
+    subscribed: AtomicBool,
+    problem: Mutex<Option<String>>,
+}
 
 impl ConsumerStatus {
     /// Whether messages would be taken now.
     pub fn is_subscribed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.subscribed.load(Ordering::Relaxed)
+    }
+
+    /// Why it is not subscribed, if it is known.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.0.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        problem.filter(|_| !self.is_subscribed())
     }
 
     fn set(&self, subscribed: bool) {
-        self.0.store(subscribed, Ordering::Relaxed);
+        self.0.subscribed.store(subscribed, Ordering::Relaxed);
+    }
+
+    fn interrupted(&self, problem: String) {
+        *self.0.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+}
+
+/// Whether all consumers are subscribed; if not, why, as far as it is known.
+pub fn all_subscribed(consumers: &[ConsumerStatus]) -> Result<(), String> {
+    match consumers.iter().find(|consumer| !consumer.is_subscribed()) {
+        None => Ok(()),
+        Some(waiting) => Err(match waiting.problem() {
+            Some(problem) => format!("not every queue is consumed: {problem}"),
+            None => "not every queue is consumed".to_owned(),
+        }),
     }
 }
 
@@ -130,6 +162,7 @@ pub struct Consumer {
 impl Consumer {
     /// A consumer that handles up to 200 messages at once.
     pub fn new(broker: Broker, queue: ConsumerQueue, retry: RetryDelays) -> Self {
+        metric_table::start_queue(&queue.queue);
         let priority = rand::random_range(PRIORITIES);
         Self { broker, queue, retry, batch: DEFAULT_BATCH, priority, status: ConsumerStatus::default() }
     }
@@ -140,6 +173,11 @@ impl Consumer {
         Self { batch: batch.max(1), ..self }
     }
 
+    /// The queue that it consumes.
+    pub fn queue(&self) -> &str {
+        &self.queue.queue
+    }
+
     /// Tells whether it is subscribed.
     pub fn status(&self) -> ConsumerStatus {
         self.status.clone()
@@ -148,8 +186,12 @@ impl Consumer {
     /// Consumes until `cancel`: declares the queue, subscribes, and does so again whenever the connection breaks or the
     /// handler is ready again after an outage. Then takes nothing more, finishes what is in hand, and returns; what was
     /// not taken goes back to the queue.
+    ///
+    /// # Panics
+    /// When the task that publishes its copies does.
     pub async fn run(self, handler: impl Handler, cancel: CancellationToken) {
-        let copies = Copies::new(self.broker.named(&format!("{} copies", self.queue.queue)));
+        self.set_subscribed(false);
+        let mut copies = Copies::new(self.broker.named(&format!("{} copies", self.queue.queue)));
         let mut backoff = Backoff::default();
         loop {
             if !until_ready(&handler, &mut backoff, &cancel).await {
@@ -157,7 +199,7 @@ impl Consumer {
             }
             let started = Instant::now();
             let end = Session::run(&self, &copies, &handler, &cancel).await;
-            self.status.set(false);
+            self.set_subscribed(false);
             match end {
                 Ok(End::Cancelled) => break,
                 Ok(End::Outage(reason)) => {
@@ -166,12 +208,18 @@ impl Consumer {
                         reason,
                         "consumer paused until its handler is ready"
                     );
+                    self.status.interrupted(reason);
                 }
                 Ok(End::Unsubscribed) => {
                     tracing::warn!(queue = self.queue.queue, "the broker ended the subscription");
+                    self.status.interrupted("the broker ended the subscription".to_owned());
                 }
-                Err(error) => tracing::warn!(queue = self.queue.queue, %error, "consumer interrupted"),
+                Err(error) => {
+                    tracing::warn!(queue = self.queue.queue, %error, "consumer interrupted");
+                    self.status.interrupted(error.to_string());
+                }
             }
+            copies.check().await;
             if started.elapsed() > HEALTHY_AFTER {
                 backoff.reset();
             }
@@ -179,6 +227,13 @@ impl Consumer {
                 break;
             }
         }
+        copies.close().await;
+    }
+
+    fn set_subscribed(&self, subscribed: bool) {
+        self.status.set(subscribed);
+        let value = if subscribed { 1.0 } else { 0.0 };
+        gauge!("payrelay_consumer_subscribed", "queue" => self.queue.queue.clone()).set(value);
     }
 
     fn prefetch(&self) -> u16 {
@@ -190,7 +245,7 @@ impl Consumer {
 /// connection costs the client 8 MB and the broker its share.
 struct Copies {
     broker: Broker,
-    publisher: OnceLock<Publisher>,
+    publisher: OnceLock<(Publisher, JoinHandle<()>)>,
 }
 
 impl Copies {
@@ -200,7 +255,27 @@ impl Copies {
 
     /// Stopped by the drop of its last handle, for what is in hand at the end may still have to be published.
     fn publisher(&self) -> &Publisher {
-        self.publisher.get_or_init(|| Publisher::spawn(self.broker.clone(), CancellationToken::new()))
+        let (publisher, _) = self.publisher.get_or_init(|| {
+            let (publisher, task) = Publisher::new(self.broker.clone(), None, CancellationToken::new());
+            (publisher, tokio::spawn(task.run()))
+        });
+        publisher
+    }
+
+    /// Panics when the publisher's task has: its consumer could settle nothing any more.
+    async fn check(&mut self) {
+        if self.publisher.get().is_some_and(|(_, task)| task.is_finished())
+            && let Some((_, task)) = self.publisher.take()
+            && let Err(Ok(panic)) = task.await.map_err(JoinError::try_into_panic)
+        {
+            resume_unwind(panic);
+        }
+    }
+
+    async fn close(self) {
+        if let Some((publisher, _)) = self.publisher.into_inner() {
+            publisher.close().await;
+        }
     }
 }
 

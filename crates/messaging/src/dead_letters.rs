@@ -17,7 +17,7 @@ use lapin::{Channel, Connection};
 pub use letter::DeadLetter;
 
 use crate::connection::within;
-use crate::{Broker, ConsumerQueue, Error, Outcome, PublishError, Publisher, connection};
+use crate::{Broker, ConsumerQueue, Error, PublishError, PublishOutcome, Publisher, connection, refusal};
 
 /// For one request on a connection that stands.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +29,12 @@ const RETURN_POLL: Duration = Duration::from_millis(2);
 const NOT_FOUND: u16 = 404;
 
 /// Messages of one queue that a look takes at most: at 64 KiB each they fit into memory.
-pub const LOOK: usize = 1000;
+pub const MAX_INSPECTED: usize = 1000;
+
+/// Messages that [`DeadLetters::replay`] and [`DeadLetters::discard`] take at most. The broker has 32 acknowledgements of a
+/// channel under way to a quorum queue; those past them wait in the channel, and are lost when it ends. The next message is taken
+/// only after all before it have reached the queue.
+pub const MAX_REMOVED: usize = 32;
 
 /// Why messages were not replayed: all of them are still in the dead-letter queue when the channel has ended.
 #[derive(Debug, thiserror::Error)]
@@ -90,17 +95,19 @@ impl DeadLetters {
         }
     }
 
-    /// Looks at the head of the queue, at [`LOOK`] messages at most, and leaves everything as it is: how many there are,
+    /// Looks at the head of the queue, at [`MAX_INSPECTED`] messages at most, and leaves everything as it is: how many there are,
     /// and what was seen. `None` if there is no such queue.
     pub async fn look(
         broker: &Broker,
         queue: &ConsumerQueue,
     ) -> Result<Option<(u32, Vec<DeadLetter>)>, Error> {
         let Some(mut letters) = Self::open(broker, queue).await? else { return Ok(None) };
-        let seen = letters.gather(LOOK, |_| true).await;
+        let seen = letters.gather(MAX_INSPECTED, |_| true).await;
         let depth = letters.depth;
-        letters.close().await?;
-        Ok(Some((depth, seen?)))
+        // What went wrong first says why; a channel that is closed for it cannot be closed again.
+        let closed = letters.close().await;
+        let seen = seen?;
+        closed.map(|()| Some((depth, seen)))
     }
 
     /// How many messages were there when it was opened, those not counted that somebody else had taken.
@@ -138,15 +145,21 @@ impl DeadLetters {
     }
 
     /// Publishes messages to the main queue itself, with no attempt counted, and removes those that are confirmed to be
-    /// there. One outcome for each message; those that are not [`Outcome::Confirmed`] stay.
+    /// there. One outcome for each message; those that are not [`PublishOutcome::Confirmed`] stay.
+    ///
+    /// # Panics
+    /// When these are more than [`MAX_REMOVED`], or when the publisher breaks its promise of one outcome for each message.
     pub async fn replay(
         &mut self,
         publisher: &Publisher,
         letters: &[DeadLetter],
-    ) -> Result<Vec<Outcome>, ReplayError> {
+    ) -> Result<Vec<PublishOutcome>, ReplayError> {
+        assert!(letters.len() <= MAX_REMOVED, "their acknowledgements could be lost");
         let messages = letters.iter().map(|letter| letter.replayed(&self.queue)).collect();
         let outcomes = publisher.publish(messages).await?;
-        let confirmed = letters.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
+        assert_eq!(letters.len(), outcomes.len(), "each message has its outcome, or none is removed");
+        let confirmed =
+            letters.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == PublishOutcome::Confirmed);
         self.remove(confirmed.map(|(letter, _)| letter)).await?;
         Ok(outcomes)
     }
@@ -155,11 +168,15 @@ impl DeadLetters {
     ///
     /// # Errors
     /// `write`'s own, and all stay; or the broker's, and any may have stayed.
+    ///
+    /// # Panics
+    /// When these are more than [`MAX_REMOVED`].
     pub async fn discard<E: From<Error>>(
         &mut self,
         letters: &[DeadLetter],
         write: impl FnOnce(&[DeadLetter]) -> Result<(), E>,
     ) -> Result<(), E> {
+        assert!(letters.len() <= MAX_REMOVED, "their acknowledgements could be lost");
         write(letters)?;
         Ok(self.remove(letters).await?)
     }
@@ -216,5 +233,5 @@ async fn ready(channel: &Channel, queue: &str) -> Result<u32, Error> {
 }
 
 async fn request<T>(what: &'static str, request: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
-    Ok(within(what, REQUEST_TIMEOUT, request).await??)
+    within(what, REQUEST_TIMEOUT, request).await?.map_err(refusal::of(refusal::CONSUME))
 }

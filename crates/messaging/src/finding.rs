@@ -14,11 +14,25 @@ pub enum Severity {
     Warning,
 }
 
+/// What kind of fault a finding is, for programs that act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingKind {
+    /// It is not there; a service declares it.
+    Missing,
+    /// A policy makes a queue lose or mislead messages: nothing is published while it does.
+    PolicyLoses,
+    /// Anything else.
+    Other,
+}
+
 /// One thing that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What programs decide by, as `binding_missing`. Stable.
+pub struct DoctorFinding {
+    /// Its name in the output of tools, as `binding_missing`. Stable.
     pub code: &'static str,
+    /// What the services decide by.
+    #[serde(skip)]
+    pub kind: FindingKind,
     /// How bad it is.
     pub severity: Severity,
     /// What it is about, as `queue trade.pay.success.queue`.
@@ -32,7 +46,7 @@ pub struct Finding {
     pub advice: String,
 }
 
-impl Finding {
+impl DoctorFinding {
     /// An error about `subject`; `compared` is what is expected and what is there.
     pub fn error(
         code: &'static str,
@@ -43,12 +57,19 @@ impl Finding {
         let (expected, found) = (compared.0.into(), compared.1.into());
         Self {
             code,
+            kind: FindingKind::Other,
             severity: Severity::Error,
             subject: subject.into(),
             expected,
             found,
             advice: advice.into(),
         }
+    }
+
+    /// The same finding, of this kind.
+    #[must_use]
+    pub fn of_kind(self, kind: FindingKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// A warning about `subject`; `compared` is what is expected and what is there.
@@ -62,7 +83,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for DoctorFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: expected {}, found {}", self.subject, self.expected, self.found)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::{Channel, Connection};
 
 use crate::connection::{NOT_FOUND, PRECONDITION_FAILED};
-use crate::{Broker, Error, Finding, Topology, connection};
+use crate::{Broker, DoctorFinding, Error, FindingKind, Topology, connection};
 
 /// For the look at the start of a service: a broker that is slower is looked at as one that is away.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,12 +23,11 @@ pub(crate) const DECLARE: &str = "declare it: payrelay topology apply";
 impl Broker {
     /// What of `topology` exists and is another than it must be, for a service that shall not start on it. Empty when the
     /// broker is away or slow, too: that is an outage to wait for, and no reason to end.
-    pub async fn spoiled(&self, topology: &Topology) -> Vec<Finding> {
+    pub async fn mismatched(&self, topology: &Topology) -> Vec<DoctorFinding> {
         let inspecting = connection::within("look at the topology", START_TIMEOUT, self.inspect(topology));
         match inspecting.await.flatten() {
             Ok(findings) => {
-                let spoiled = findings.into_iter().filter(|finding| !finding.code.ends_with("_missing"));
-                spoiled.collect()
+                findings.into_iter().filter(|finding| finding.kind != FindingKind::Missing).collect()
             }
             Err(error) => {
                 tracing::warn!(%error, "the topology could not be looked at before the start");
@@ -38,7 +37,7 @@ impl Broker {
     }
 
     /// Compares what is there with `topology`. Bindings cannot be seen; declaring makes them.
-    pub async fn inspect(&self, topology: &Topology) -> Result<Vec<Finding>, Error> {
+    pub async fn inspect(&self, topology: &Topology) -> Result<Vec<DoctorFinding>, Error> {
         let connection = self.connect().await?;
         let inspecting = connection::within("inspect the topology", connection::DECLARE_TIMEOUT, async {
             let mut findings = Vec::new();
@@ -69,20 +68,25 @@ async fn inspect(
     what: &'static str,
     name: &str,
     declare: impl AsyncFn(bool) -> Result<(), Error>,
-) -> Result<Option<Finding>, Error> {
+) -> Result<Option<DoctorFinding>, Error> {
     let declared = match declare(true).await {
         Ok(()) => declare(false).await,
         missing => missing,
     };
     let Err(error) = declared else { return Ok(None) };
-    let (code, found, advice) = match (error.reply_code(), what) {
-        (Some(NOT_FOUND), "queue") => ("queue_missing", "none".to_owned(), DECLARE),
-        (Some(NOT_FOUND), _) => ("exchange_missing", "none".to_owned(), DECLARE),
-        (Some(PRECONDITION_FAILED), "queue") => ("queue_different", error.to_string(), REPLACE_QUEUE),
-        (Some(PRECONDITION_FAILED), _) => ("exchange_different", error.to_string(), REPLACE_EXCHANGE),
+    let (code, kind, found, advice) = match (error.reply_code(), what) {
+        (Some(NOT_FOUND), "queue") => ("queue_missing", FindingKind::Missing, "none".to_owned(), DECLARE),
+        (Some(NOT_FOUND), _) => ("exchange_missing", FindingKind::Missing, "none".to_owned(), DECLARE),
+        (Some(PRECONDITION_FAILED), "queue") => {
+            ("queue_different", FindingKind::Other, error.to_string(), REPLACE_QUEUE)
+        }
+        (Some(PRECONDITION_FAILED), _) => {
+            ("exchange_different", FindingKind::Other, error.to_string(), REPLACE_EXCHANGE)
+        }
         _ => return Err(error),
     };
-    Ok(Some(Finding::error(code, format!("{what} {name}"), ("it as it is declared", found), advice)))
+    let subject = format!("{what} {name}");
+    Ok(Some(DoctorFinding::error(code, subject, ("it as it is declared", found), advice).of_kind(kind)))
 }
 
 /// Does `work` on a channel of its own, for a refusal closes the channel.

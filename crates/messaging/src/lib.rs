@@ -15,22 +15,31 @@ mod connection;
 mod consumer;
 mod dead_letters;
 mod definitions;
+mod error;
 mod finding;
 mod inspection;
+#[cfg(feature = "management")]
 pub mod management;
 mod message;
+mod metric_table;
 mod publisher;
 pub mod reconnect;
+mod refusal;
 mod retry_delays;
 mod topology;
+mod url;
 
-pub use connection::{Broker, Error, close};
-pub use consumer::{Consumer, ConsumerStatus, Delivery, Handler, HandlerError, Parked, Verdict};
-pub use dead_letters::{DeadLetter, DeadLetters, LOOK, ReplayError};
+pub use connection::{Broker, close};
+pub use consumer::{
+    Consumer, ConsumerStatus, Delivery, Handler, HandlerError, ParkedDelivery, Verdict, all_subscribed,
+};
+pub use dead_letters::{DeadLetter, DeadLetters, MAX_INSPECTED, MAX_REMOVED, ReplayError};
 pub use definitions::definitions;
-pub use finding::{Finding, Severity};
+pub use error::{Error, PublishError};
+pub use finding::{DoctorFinding, FindingKind, Severity};
 pub use message::{Event, Message, header};
-pub use publisher::{Outcome, PublishError, Publisher};
+pub use metric_table::describe_metrics;
+pub use publisher::{PublishOutcome, Publisher, PublisherTask};
 pub use retry_delays::{InvalidRetryDelays, RetryDelays};
 pub use topology::{
     ConsumerQueue, EXCHANGE, Topology, dead_letter_queue_arguments, main_queue_arguments,

@@ -1,6 +1,6 @@
 //! What RabbitMQ's management HTTP API shows and AMQP does not: bindings, arguments, policies, alarms.
 //!
-//! [`Management`] reads, [`examine`](Held::examine) judges; nothing is ever changed.
+//! [`Management`] reads, [`examine`](HeldVhost::examine) judges; nothing is ever changed.
 
 mod examine;
 
@@ -13,8 +13,9 @@ use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use transport::{Tls, TlsFiles, http_client, tls};
 
-use crate::{Broker, Topology};
+use crate::{Broker, Topology, url};
 
 /// For one answer: a list of all queues of a busy broker takes a while.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,10 +60,11 @@ impl fmt::Debug for Management {
 }
 
 impl Management {
-    /// The API at `url` for the vhost of `broker`, with the broker's user unless the URL names another.
-    pub fn new(url: &str, broker: &Broker) -> Result<Self, ManagementError> {
+    /// The API at `api_url` for the vhost of `broker`, with the broker's user unless the URL names another,
+    /// and under `https://` with the broker's certificates.
+    pub fn new(api_url: &str, broker: &Broker) -> Result<Self, ManagementError> {
         let wrong = |problem: &str| ManagementError::Url(problem.to_owned());
-        let mut base: Url = url.parse().map_err(|error| wrong(&format!("{error}")))?;
+        let mut base: Url = api_url.parse().map_err(|_| wrong("got something else"))?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(wrong("got another scheme or no host"));
         }
@@ -76,15 +78,17 @@ impl Management {
         cleared.map_err(|()| wrong("its user cannot be read"))?;
         base.set_query(None);
         base.set_fragment(None);
-        // Refused when the process has chosen a provider already, which is as good.
-        let _already_chosen = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder()
+        let mut http = http_client()
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             // Credentials go nowhere else than to where they were sent.
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(|error| wrong(&format!("and no HTTP client can be built: {error}")))?;
+            .redirect(redirect::Policy::none());
+        if base.scheme() == "https" {
+            let tls = broker.tls.clone().map_or_else(|| Tls::new(TlsFiles::default(), url::SETTINGS), Ok);
+            let config = tls.and_then(|tls| tls.client_config());
+            http = http.tls_backend_preconfigured(config.map_err(|error| wrong(&error.to_string()))?);
+        }
+        let http = http.build().map_err(|_| wrong("and no HTTP client can be built"))?;
         Ok(Self { http, base, user, password, vhost: broker.uri.vhost.clone() })
     }
 
@@ -103,14 +107,15 @@ impl Management {
     }
 
     /// Reads what the broker holds. What the user may not see of nodes and connections is left out.
-    pub async fn read(&self) -> Result<Held, ManagementError> {
+    pub async fn read(&self) -> Result<HeldVhost, ManagementError> {
         let vhost = self.vhost.as_str();
-        let overview: Overview = self.required(&["overview"], "rabbitmq_version").await?;
+        let overview: Overview = self.required(&["overview"], "rabbitmq_version,disable_stats").await?;
         let queues = "name,type,durable,auto_delete,arguments,policy,operator_policy,effective_policy_definition,consumers";
         let policies: Option<Vec<HeldPolicy>> = self.get(&["policies", vhost], "").await?;
         let of_operators: Option<Vec<HeldPolicy>> = self.get(&["operator-policies", vhost], "").await?;
-        Ok(Held {
+        Ok(HeldVhost {
             version: overview.rabbitmq_version,
+            has_no_figures: overview.disable_stats,
             has_no_policy: [&policies, &of_operators]
                 .iter()
                 .all(|seen| seen.as_ref().is_some_and(Vec::is_empty)),
@@ -147,7 +152,7 @@ impl Management {
             url.query_pairs_mut().append_pair("columns", columns);
         }
         let request = self.http.get(url).basic_auth(&self.user, Some(&self.password));
-        let mut response = request.send().await.map_err(|error| self.unreadable(root_cause(&error)))?;
+        let mut response = request.send().await.map_err(|error| self.unreadable(root_cause(error)))?;
         let status = response.status();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
             return Ok(None);
@@ -156,13 +161,21 @@ impl Management {
             return Err(self.unreadable(format!("it answers {status}")));
         }
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| self.unreadable(root_cause(&error)))? {
+        while let Some(part) = response.chunk().await.map_err(|error| self.unreadable(root_cause(error)))? {
             if body.len() + part.len() > MAX_ANSWER_BYTES {
                 return Err(self.unreadable(format!("it answers with more than {MAX_ANSWER_BYTES} bytes")));
             }
             body.extend_from_slice(&part);
         }
-        serde_json::from_slice(&body).map(Some).map_err(|error| self.unreadable(error.to_string()))
+        // The parser's own text quotes what it read.
+        let strange = |error: serde_json::Error| {
+            self.unreadable(format!(
+                "it answers something else than expected (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        };
+        serde_json::from_slice(&body).map(Some).map_err(strange)
     }
 
     fn unreadable(&self, problem: String) -> ManagementError {
@@ -172,7 +185,7 @@ impl Management {
 
 /// What a broker holds in one vhost.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Held {
+pub struct HeldVhost {
     /// As `3.10.8`.
     pub version: String,
     /// All exchanges.
@@ -185,13 +198,15 @@ pub struct Held {
     pub policies: Vec<HeldPolicy>,
     /// Whether there surely is none, of an operator neither: not where this user may not see them.
     pub has_no_policy: bool,
+    /// Whether the broker was told to keep no figures: it never shows which policies a queue has.
+    pub has_no_figures: bool,
     /// The nodes; `None` for a user without the tag `monitoring`.
     pub nodes: Option<Vec<HeldNode>>,
     /// The connections; `None` for a user who may not see them.
     pub connections: Option<Vec<HeldConnection>>,
 }
 
-impl Held {
+impl HeldVhost {
     /// Whether the figures of every queue of `topology` have come in, the policies among them: those of a new queue come some
     /// seconds later.
     pub fn is_complete(&self, topology: &Topology) -> bool {
@@ -215,6 +230,8 @@ impl Held {
 #[derive(Deserialize)]
 struct Overview {
     rabbitmq_version: String,
+    #[serde(default)]
+    disable_stats: bool,
 }
 
 /// An exchange as the broker holds it.
@@ -315,8 +332,12 @@ fn decoded(text: &str) -> String {
 }
 
 /// The innermost reason: the client's own text names the URL once more and hides why.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn root_cause(error: reqwest::Error) -> String {
+    if let Some(told) = tls::told(&error) {
+        return told;
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }

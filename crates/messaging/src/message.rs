@@ -8,7 +8,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::{EXCHANGE, PublishError};
+use crate::EXCHANGE;
+use crate::error::PublishError;
 
 /// Names of the headers that payrelay writes itself.
 pub mod header {

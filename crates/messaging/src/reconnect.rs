@@ -1,7 +1,7 @@
 //! Waiting between tries, the one place that knows the `backoff` crate.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
@@ -45,8 +45,11 @@ impl Backoff {
     }
 }
 
-/// Tries until it works; `None` when `cancel` came first. The first failure is logged as a warning, the following
-/// ones for debugging only.
+/// How often a failure that stays the same is logged again.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// Tries until it works; `None` when `cancel` came first. A failure is logged as a warning when it comes, when it becomes
+/// another one, and every minute; for debugging in between.
 pub async fn until_ok<T, E, F>(
     what: &str,
     cancel: &CancellationToken,
@@ -57,20 +60,25 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let mut backoff = Backoff::default();
-    let mut failures = 0_u32;
+    let mut logged: Option<(String, Instant)> = None;
     loop {
         let result = tokio::select! {
             result = attempt() => result,
             () = cancel.cancelled() => return None,
         };
-        match result {
+        let error = match result {
             Ok(value) => return Some(value),
-            Err(error) if failures == 0 => {
-                tracing::warn!(%error, "{what} failed, trying again until it works");
+            Err(error) => error.to_string(),
+        };
+        match &logged {
+            Some((known, at)) if *known == error && at.elapsed() < REMINDER => {
+                tracing::debug!(error, "{what} failed again");
             }
-            Err(error) => tracing::debug!(%error, failures, "{what} failed again"),
+            _ => {
+                tracing::warn!(error, "{what} failed, trying again until it works");
+                logged = Some((error, Instant::now()));
+            }
         }
-        failures = failures.saturating_add(1);
         if !backoff.wait(cancel).await {
             return None;
         }

@@ -7,7 +7,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 use serde_json::{Map, Value, json};
 
-use crate::{Error, RetryDelays};
+use crate::error::Error;
+use crate::{RetryDelays, refusal};
 
 /// The direct exchange that carries every event. It has no arguments, so that any client may declare it.
 pub const EXCHANGE: &str = "pay.direct";
@@ -173,8 +174,9 @@ impl Exchange {
     pub(crate) async fn declare(&self, channel: &Channel, passive: bool) -> Result<(), Error> {
         let options = ExchangeDeclareOptions { durable: true, passive, ..Default::default() };
         let kind = if self.kind == FANOUT { ExchangeKind::Fanout } else { ExchangeKind::Direct };
-        channel.exchange_declare(self.name.as_str().into(), kind, options, FieldTable::default()).await?;
-        Ok(())
+        let name = self.name.as_str().into();
+        let declared = channel.exchange_declare(name, kind, options, FieldTable::default()).await;
+        declared.map_err(refusal::of(refusal::DECLARE_EXCHANGE))
     }
 }
 
@@ -182,17 +184,18 @@ impl Queue {
     /// `passive` only asks whether it is there.
     pub(crate) async fn declare(&self, channel: &Channel, passive: bool) -> Result<(), Error> {
         let options = QueueDeclareOptions { durable: true, passive, ..Default::default() };
-        channel.queue_declare(self.name.as_str().into(), options, field_table(&self.arguments)).await?;
-        Ok(())
+        let name = self.name.as_str().into();
+        let declared = channel.queue_declare(name, options, field_table(&self.arguments)).await;
+        declared.map(drop).map_err(refusal::of(refusal::DECLARE_QUEUE))
     }
 
     async fn bind(self, channel: &Channel) -> Result<(), Error> {
         let Some((exchange, routing_key)) = self.binding else { return Ok(()) };
         let options = QueueBindOptions::default();
-        channel
+        let bound = channel
             .queue_bind(self.name.into(), exchange.into(), routing_key.into(), options, FieldTable::default())
-            .await?;
-        Ok(())
+            .await;
+        bound.map_err(refusal::of(refusal::BIND))
     }
 }
 

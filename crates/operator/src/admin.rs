@@ -7,6 +7,7 @@ use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use transport::{shown_path, shown_url};
 
 use crate::failure::Failure;
 
@@ -14,23 +15,43 @@ use crate::failure::Failure;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the services are administered.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 #[expect(clippy::struct_field_names, reason = "the fields name the options")]
 pub(crate) struct AdminOptions {
     /// Admin address of the ingress.
-    #[arg(long, env = "PAYRELAY_INGRESS_ADMIN_URL", default_value = "http://127.0.0.1:9080", global = true)]
+    #[arg(
+        long,
+        env = "PAYRELAY_INGRESS_ADMIN_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:9080",
+        global = true
+    )]
     ingress_admin_url: String,
     /// Admin address of the order service.
     #[arg(
         long,
         env = "PAYRELAY_ORDER_SERVICE_ADMIN_URL",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:9081",
         global = true
     )]
     order_service_admin_url: String,
     /// Admin address of the merchant notifier.
-    #[arg(long, env = "PAYRELAY_NOTIFIER_ADMIN_URL", default_value = "http://127.0.0.1:9082", global = true)]
+    #[arg(
+        long,
+        env = "PAYRELAY_NOTIFIER_ADMIN_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:9082",
+        global = true
+    )]
     notifier_admin_url: String,
+}
+
+impl std::fmt::Debug for AdminOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let urls = [&self.ingress_admin_url, &self.order_service_admin_url, &self.notifier_admin_url];
+        f.debug_list().entries(urls.map(|url| shown_url(url))).finish()
+    }
 }
 
 /// A client of the admin HTTP of all services. The token comes from the environment, never from the command line,
@@ -48,12 +69,14 @@ pub(crate) struct AdminClient {
     http: Client,
     service: &'static str,
     base_url: String,
+    /// Without a user's password.
+    shown_url: String,
     token: String,
 }
 
 impl std::fmt::Debug for AdminClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdminClient").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("AdminClient").field("url", &self.shown_url).finish_non_exhaustive()
     }
 }
 
@@ -72,6 +95,7 @@ impl Admin {
             http: http.clone(),
             service,
             base_url: url.trim_end_matches('/').to_owned(),
+            shown_url: shown_url(url),
             token: token.to_owned(),
         };
         let [ingress, order_service, notifier] = urls;
@@ -85,8 +109,7 @@ impl Admin {
 
 /// An HTTP client that waits for an answer no longer than `timeout`.
 pub(crate) fn http_client(timeout: Duration) -> anyhow::Result<Client> {
-    service::tls::install();
-    Client::builder().timeout(timeout).build().context("cannot build an HTTP client")
+    transport::http_client().timeout(timeout).build().context("cannot build an HTTP client")
 }
 
 fn token_from_env() -> Result<String, Failure> {
@@ -96,8 +119,10 @@ fn token_from_env() -> Result<String, Failure> {
     let file = env::var("PAYRELAY_ADMIN_TOKEN_FILE").map_err(|_| {
         Failure::Usage("PAYRELAY_ADMIN_TOKEN: expected the services' admin token, found none; set it or PAYRELAY_ADMIN_TOKEN_FILE".to_owned())
     })?;
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| Failure::Usage(format!("PAYRELAY_ADMIN_TOKEN_FILE: cannot read {file}: {error}")))?;
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let file = shown_path(file.as_ref());
+        Failure::Usage(format!("PAYRELAY_ADMIN_TOKEN_FILE: cannot read {file}: {error}"))
+    })?;
     Ok(text.trim().to_owned())
 }
 
@@ -109,7 +134,7 @@ impl AdminClient {
 
     /// Where it is administered.
     pub(crate) fn url(&self) -> &str {
-        &self.base_url
+        &self.shown_url
     }
 
     /// `GET path`.
@@ -161,8 +186,8 @@ impl AdminClient {
             Failure::Unreachable(format!(
                 "{} does not answer at {}: {}",
                 self.service,
-                self.base_url,
-                root_cause(&error)
+                self.shown_url,
+                root_cause(error)
             ))
         })?;
         let status = response.status();
@@ -174,14 +199,27 @@ impl AdminClient {
             let [code, detail] = ["code", "detail"].map(|field| problem[field].as_str().unwrap_or_default());
             return Err(Failure::Other(anyhow!("{} answered {status} {code} {detail}", self.service)));
         }
-        let body = response.json().await;
-        Ok(Some(body.with_context(|| format!("{} answered something else than expected", self.service))?))
+        // The errors of both quote the address or the answer, which may hold keys.
+        let body = response.bytes().await.map_err(|_| anyhow!("{}'s answer broke off", self.service))?;
+        let body = serde_json::from_slice(&body).map_err(|error| {
+            anyhow!(
+                "{} answered something else than expected (line {}, column {})",
+                self.service,
+                error.line(),
+                error.column()
+            )
+        })?;
+        Ok(Some(body))
     }
 }
 
 /// The innermost reason: reqwest's own text names the URL once more and hides why.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
+fn root_cause(error: reqwest::Error) -> String {
+    if let Some(told) = service::tls::told(&error) {
+        return told;
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }

@@ -11,6 +11,7 @@ use crate::{
         contradictions::{self, ContradictionsCommand},
         dlq::{self, DlqCommand},
         doctor::{self, DoctorOptions},
+        events::{self as events_command, EventsCommand},
         merchant::{self, MerchantCommand},
         migrate,
         notifications::{self, NotificationsCommand},
@@ -20,7 +21,7 @@ use crate::{
     },
     demo::{self, DemoOptions},
     dev::{self, DevOptions},
-    failure::Outcome,
+    failure::CommandResult,
 };
 
 /// Carries every payment result to everybody who must know it, exactly once in effect.
@@ -65,6 +66,9 @@ enum Command {
     },
     /// Check that what was committed was published, applied and notified, or parked with a reason.
     Audit(AuditOptions),
+    /// Publish again what got lost between the ingress and the consumers.
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// List, show and resolve what was stated and cannot be true.
     #[command(subcommand)]
     Contradictions(ContradictionsCommand),
@@ -79,12 +83,12 @@ enum Command {
 }
 
 /// Runs the command that was given.
-pub(crate) async fn dispatch(cli: Cli) -> Outcome {
+pub(crate) async fn dispatch(cli: Cli) -> CommandResult {
     let Cli { json, admin, command } = cli;
     let admin = || Admin::from_options(&admin);
     match command {
         Command::Dev(options) => dev::run(options, json).await,
-        Command::Demo(options) => demo::run(options, json).await,
+        Command::Demo(options) => Box::pin(demo::run(options, json)).await,
         Command::Migrate => migrate::run().await,
         Command::Merchant(command) => merchant::run(&admin()?, command, json).await,
         Command::Webhook(command) => webhook::run(command, json).await,
@@ -92,6 +96,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Outcome {
         Command::Notifications(command) => notifications::run(&admin()?, command, json).await,
         Command::Trace { order_no } => trace::run(&admin()?, &order_no, json).await,
         Command::Audit(options) => audit::run(&admin()?, &options, json).await,
+        Command::Events(command) => events_command::run(&admin()?, &command, json).await,
         Command::Dlq(command) => dlq::run(command, json).await,
         Command::Topology(command) => topology::run(command, json).await,
         Command::Doctor(options) => doctor::run(&admin()?, &options, json).await,

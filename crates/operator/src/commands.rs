@@ -6,6 +6,7 @@ pub(crate) mod callback;
 pub(crate) mod contradictions;
 pub(crate) mod dlq;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod merchant;
 pub(crate) mod migrate;
 pub(crate) mod notifications;

@@ -39,7 +39,7 @@ use crate::{
         audit,
         merchant::{self, AddMerchant, EndpointOptions},
     },
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
     pipeline::{Pipeline, Settings},
 };
@@ -62,22 +62,24 @@ pub(crate) struct DemoOptions {
 }
 
 /// Runs the demo; it ends well only if nothing was lost or doubled.
-pub(crate) async fn run(options: DemoOptions, json: bool) -> Outcome {
+pub(crate) async fn run(options: DemoOptions, json: bool) -> CommandResult {
     service::telemetry::init_from_env("off").map_err(|error| Failure::Usage(error.to_string()))?;
     output::progress("starting private PostgreSQL and RabbitMQ ...");
     let stack =
         spawn_blocking(|| Stack::start(&StackOptions::default())).await.map_err(anyhow::Error::from)?;
     let stack = Arc::new(stack.map_err(anyhow::Error::from)?);
     output::progress("starting ingress, order-service and merchant-notifier ...");
-    let pipeline = Pipeline::start(&Settings {
-        database_url: stack.postgres().database_url(),
-        amqp_url: stack.rabbitmq().amqp_url(),
-        management_url: Some(stack.rabbitmq().management_url()),
+    let settings = Settings {
+        is_private_database: true,
+        is_private_broker: true,
+        database_url: stack.postgres().database_url().into(),
+        amqp_url: stack.rabbitmq().amqp_url().into(),
+        management_url: Some(stack.rabbitmq().management_url().into()),
         retry_delays: Some("1s,2s,3s".to_owned()),
         notify_ladder: Some("500ms,1s,1s,2s,2s,3s,3s,5s,5s,10s".to_owned()),
         ..Settings::default()
-    })
-    .await?;
+    };
+    let pipeline = Box::pin(Pipeline::start(&settings)).await?;
     let summary = tokio::select! {
         summary = play(&stack, &pipeline, options.payments as usize) => summary?,
         _ = tokio::signal::ctrl_c() => return Err(Failure::Findings("interrupted".to_owned())),

@@ -9,18 +9,20 @@ use clap::Args;
 use devstack::{Stack, StackOptions};
 use events::MerchantId;
 use serde_json::{Value, json};
-use service::Shutdown;
+use service::{Secret, Shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     commands::merchant::{self, AddMerchant, EndpointOptions, Merchant},
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
     pipeline::{Pipeline, Settings},
 };
 
 /// The merchant that is made to be tried.
 const MERCHANT: &str = "dev-merchant";
+/// How long a key that an earlier start on the same database has printed is still taken.
+const KEY_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 /// How long the services may take to be ready before their addresses are told all the same.
 const READY_LIMIT: Duration = Duration::from_secs(15);
 
@@ -39,12 +41,12 @@ pub(crate) struct DevOptions {
     /// Delays between the attempts at a webhook.
     #[arg(long, value_name = "DELAYS", default_value = "1s,2s,3s,5s,10s,30s,1m,5m")]
     notify_ladder: String,
-    /// A PostgreSQL to use in place of a private one.
+    /// A PostgreSQL to use in place of a private one. It may have been used before: each start prints new keys of the merchant.
     #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database_url: Option<Secret>,
     /// A RabbitMQ to use in place of a private one.
     #[arg(long, value_name = "URL")]
-    amqp_url: Option<String>,
+    amqp_url: Option<Secret>,
 }
 
 /// The private servers, as far as there are any, and the URLs of those in use.
@@ -55,19 +57,27 @@ struct Servers {
 }
 
 /// Runs until a signal comes or a service fails.
-pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
+pub(crate) async fn run(options: DevOptions, json: bool) -> CommandResult {
     service::telemetry::init_from_env("warn,lapin=off").map_err(|error| Failure::Usage(error.to_string()))?;
-    let shutdown = Shutdown::on_signals(Duration::from_secs(10)).context("cannot watch for signals")?;
+    let shutdown =
+        Shutdown::on_signals(Duration::ZERO, Duration::from_secs(10)).context("cannot watch for signals")?;
     let terminal = io::stdin().is_terminal();
     let servers = Servers::start(options.database_url.is_none(), options.amqp_url.is_none()).await?;
     let management_url = servers.rabbitmq.then(|| servers.stack().rabbitmq().management_url());
     let settings = Settings {
-        management_url: management_url.or_else(|| std::env::var("PAYRELAY_MANAGEMENT_URL").ok()),
-        database_url: options.database_url.unwrap_or_else(|| servers.stack().postgres().database_url()),
-        amqp_url: options.amqp_url.unwrap_or_else(|| servers.stack().rabbitmq().amqp_url()),
+        management_url: management_url
+            .or_else(|| std::env::var("PAYRELAY_MANAGEMENT_URL").ok())
+            .map(Secret::from),
+        is_private_database: servers.postgres,
+        is_private_broker: servers.rabbitmq,
+        database_url: options
+            .database_url
+            .unwrap_or_else(|| servers.stack().postgres().database_url().into()),
+        amqp_url: options.amqp_url.unwrap_or_else(|| servers.stack().rabbitmq().amqp_url().into()),
         channels_file: options.channels,
         retry_delays: Some(options.retry_delays),
         notify_ladder: Some(options.notify_ladder),
+        default_merchant: Some(MERCHANT.to_owned()),
     };
     output::progress("starting the services ...");
     // A database of the developer's own may be away, and is waited for.
@@ -79,7 +89,7 @@ pub(crate) async fn run(options: DevOptions, json: bool) -> Outcome {
         name: Some("A merchant to try".to_owned()),
         endpoint: EndpointOptions { webhook_url: options.webhook_url, ..EndpointOptions::default() },
     };
-    let merchant = merchant::add(&pipeline.admin()?, &merchant).await?;
+    let merchant = merchant::add_with_keys(&pipeline.admin()?, &merchant, KEY_OVERLAP).await?;
     // Who reads the addresses may ask the doctor at once.
     shutdown.soft.run_until_cancelled(pipeline.ready(READY_LIMIT)).await.transpose()?;
     let addresses = addresses(&pipeline, &settings, &merchant, &servers.pids());
@@ -140,9 +150,9 @@ fn addresses(pipeline: &Pipeline, settings: &Settings, merchant: &Merchant, pids
         "order_service_url": pipeline.order_service_url,
         "order_service_admin_url": pipeline.order_service_admin_url,
         "notifier_admin_url": pipeline.notifier_admin_url,
-        "database_url": settings.database_url,
-        "amqp_url": settings.amqp_url,
-        "management_url": settings.management_url,
+        "database_url": settings.database_url.expose(),
+        "amqp_url": settings.amqp_url.expose(),
+        "management_url": settings.management_url.as_ref().map(Secret::expose),
         "admin_token": pipeline.admin_token,
         "order_api_token": pipeline.order_api_token,
         "merchant_id": merchant.merchant_id,

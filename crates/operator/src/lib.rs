@@ -16,6 +16,7 @@ mod dev;
 mod failure;
 mod output;
 mod pipeline;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,10 @@ use clap::Parser;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn run() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::explain(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -19,22 +19,41 @@ use crate::{admin::Admin, failure::Failure};
 /// How long the services may take to drain.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const READY_INTERVAL: Duration = Duration::from_millis(50);
+/// What is about another database than a private one.
+const FILES_OF_DATABASE: [&str; 4] = [
+    "PAYRELAY_DATABASE_CA_FILE",
+    "PAYRELAY_DATABASE_CLIENT_CERT_FILE",
+    "PAYRELAY_DATABASE_CLIENT_KEY_FILE",
+    "PAYRELAY_DATABASE_PASSWORD_FILE",
+];
+/// What is about another broker than a private one.
+const FILES_OF_BROKER: [&str; 3] =
+    ["PAYRELAY_AMQP_CA_FILE", "PAYRELAY_AMQP_CLIENT_CERT_FILE", "PAYRELAY_AMQP_CLIENT_KEY_FILE"];
 /// The channel account that is always there to play with.
 const STANDARD_ACCOUNT: &str = "standard_dev";
+
+/// What encrypts webhook secrets unless the developer has a key: no secret, the same for all, and that of docker-compose.yml.
+const MASTER_KEY: &[u8; 32] = b"development-only-master-key-0001";
 
 /// What the pipeline is made of.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
-    pub(crate) database_url: String,
-    pub(crate) amqp_url: String,
+    pub(crate) database_url: service::Secret,
+    pub(crate) amqp_url: service::Secret,
+    /// Whether the database is our own: what the environment says of certificates and passwords is about another.
+    pub(crate) is_private_database: bool,
+    /// Whether the broker is our own.
+    pub(crate) is_private_broker: bool,
     /// The management API of that RabbitMQ, if known.
-    pub(crate) management_url: Option<String>,
+    pub(crate) management_url: Option<service::Secret>,
     /// A channels file of the developer's own.
     pub(crate) channels_file: Option<String>,
     /// As in `PAYRELAY_RETRY_DELAYS`.
     pub(crate) retry_delays: Option<String>,
     /// As in `PAYRELAY_NOTIFY_LADDER`.
     pub(crate) notify_ladder: Option<String>,
+    /// Whose bare order numbers are, unless `PAYRELAY_DEFAULT_MERCHANT_ID` says otherwise.
+    pub(crate) default_merchant: Option<String>,
 }
 
 /// The running services and what it takes to talk to them.
@@ -131,8 +150,8 @@ impl Pipeline {
 fn variables(settings: &Settings, admin_token: &str, order_api_token: &str) -> BTreeMap<String, String> {
     let any_port = "127.0.0.1:0";
     let fixed = [
-        ("PAYRELAY_DATABASE_URL", settings.database_url.as_str()),
-        ("PAYRELAY_AMQP_URL", &settings.amqp_url),
+        ("PAYRELAY_DATABASE_URL", settings.database_url.expose()),
+        ("PAYRELAY_AMQP_URL", settings.amqp_url.expose()),
         ("PAYRELAY_HTTP_ADDR", any_port),
         ("PAYRELAY_ADMIN_ADDR", any_port),
         ("PAYRELAY_ADMIN_TOKEN", admin_token),
@@ -143,23 +162,31 @@ fn variables(settings: &Settings, admin_token: &str, order_api_token: &str) -> B
     // What a developer sets in the environment holds, but for what this process decides.
     let inherited = env::vars().filter(|(name, _)| name.starts_with("PAYRELAY_"));
     let mut variables: BTreeMap<_, _> = inherited.collect();
+    variables.retain(|name, _| {
+        let foreign = settings.is_private_database && FILES_OF_DATABASE.contains(&name.as_str())
+            || settings.is_private_broker && FILES_OF_BROKER.contains(&name.as_str());
+        !foreign
+    });
     // A database that is kept needs the key that its secrets were encrypted with.
-    variables
-        .entry("PAYRELAY_MASTER_KEY".to_owned())
-        .or_insert_with(|| STANDARD.encode(rand::random::<[u8; 32]>()));
+    if !variables.contains_key("PAYRELAY_MASTER_KEY_FILE") {
+        variables.entry("PAYRELAY_MASTER_KEY".to_owned()).or_insert_with(|| STANDARD.encode(MASTER_KEY));
+    }
+    if let Some(merchant) = &settings.default_merchant {
+        variables.entry("PAYRELAY_DEFAULT_MERCHANT_ID".to_owned()).or_insert_with(|| merchant.clone());
+    }
     for (name, value) in fixed {
         variables.remove(&format!("{name}_FILE"));
         variables.insert(name.to_owned(), value.to_owned());
     }
     for (name, value) in [
-        ("PAYRELAY_CHANNELS_FILE", &settings.channels_file),
-        ("PAYRELAY_RETRY_DELAYS", &settings.retry_delays),
-        ("PAYRELAY_NOTIFY_LADDER", &settings.notify_ladder),
-        ("PAYRELAY_MANAGEMENT_URL", &settings.management_url),
+        ("PAYRELAY_CHANNELS_FILE", settings.channels_file.as_deref()),
+        ("PAYRELAY_RETRY_DELAYS", settings.retry_delays.as_deref()),
+        ("PAYRELAY_NOTIFY_LADDER", settings.notify_ladder.as_deref()),
+        ("PAYRELAY_MANAGEMENT_URL", settings.management_url.as_ref().map(service::Secret::expose)),
     ] {
         if let Some(value) = value {
             variables.remove(&format!("{name}_FILE"));
-            variables.insert(name.to_owned(), value.clone());
+            variables.insert(name.to_owned(), value.to_owned());
         }
     }
     variables
@@ -179,7 +206,7 @@ fn add_standard_account(own: &ingress::Channels, secret: &Secret) -> Result<(), 
         return Err(Failure::Usage(format!("[{STANDARD_ACCOUNT}]: {expected}")));
     }
     let text = format!("[{STANDARD_ACCOUNT}]\nkind = \"standard\"\nsecret = \"{}\"\n", &*secret.expose());
-    let standard = ChannelSet::parse(&text, |path| fs::read_to_string(path)).map_err(anyhow::Error::from)?;
+    let standard = ChannelSet::parse(&text, |path| fs::read(path)).map_err(anyhow::Error::from)?;
     own.add(&standard);
     Ok(())
 }

@@ -6,7 +6,7 @@ use events::codec::Incoming;
 use storage::{Database, Error, Transaction};
 
 use crate::decide::OrderState;
-use crate::fold::{self, Folded, Outcome};
+use crate::fold::{self, Folded, MessageOutcome};
 use crate::order::{OrderKey, OrderStatus};
 use crate::split::split;
 use crate::store::Origin;
@@ -19,7 +19,7 @@ pub async fn apply(
     database: &Database,
     messages: &[&Incoming],
     origins: &[Origin],
-) -> Result<Vec<Outcome>, Error> {
+) -> Result<Vec<MessageOutcome>, Error> {
     let attempt = |careful| {
         database
             .transaction(move |tx| Box::pin(async move { apply_in(&tx, messages, origins, careful).await }))
@@ -40,14 +40,14 @@ async fn apply_in(
     messages: &[&Incoming],
     origins: &[Origin],
     careful: bool,
-) -> Result<Vec<Outcome>, Error> {
+) -> Result<Vec<MessageOutcome>, Error> {
     let orders = applying::lock(tx, &fold::keys(messages), fold::looks_at_notes(messages)).await?;
     let states = orders.iter().map(|(key, order)| (key.clone(), &order.state)).collect();
     let Folded { outcomes, changed } = fold::fold(&states, messages);
 
     let changes: Vec<_> = changed.iter().collect();
     let (splits, notes) = (first_splits(&orders, &changed), new_notes(&orders, &changed));
-    let careful = careful || outcomes.iter().any(|outcome| *outcome != Outcome::Applied);
+    let careful = careful || outcomes.iter().any(|outcome| *outcome != MessageOutcome::Applied);
     // Polled together, the statements travel together.
     tokio::try_join!(
         applying::update(tx, &changes),
@@ -98,16 +98,24 @@ fn new_notes<'a>(
 }
 
 /// A bare order number leaves no row: the full event that follows must still count as the first.
-fn log<'a>(messages: &[&'a Incoming], origins: &'a [Origin], outcomes: &[Outcome]) -> Vec<Handled<'a>> {
+fn log<'a>(
+    messages: &[&'a Incoming],
+    origins: &'a [Origin],
+    outcomes: &[MessageOutcome],
+) -> Vec<Handled<'a>> {
+    assert!(
+        messages.len() == origins.len() && messages.len() == outcomes.len(),
+        "each message has its origin and its outcome"
+    );
     let rows = messages.iter().zip(origins).zip(outcomes).filter_map(|((message, origin), outcome)| {
         let Incoming::Event(event) = message else {
             return None;
         };
         let outcome = match outcome {
-            Outcome::Applied => HandledOutcome::Applied,
-            Outcome::Duplicate => HandledOutcome::Duplicate,
-            Outcome::NotMine => HandledOutcome::NotMine,
-            Outcome::UnknownOrder | Outcome::Refused(_) => return None,
+            MessageOutcome::Applied => HandledOutcome::Applied,
+            MessageOutcome::Duplicate => HandledOutcome::Duplicate,
+            MessageOutcome::NotMine => HandledOutcome::NotMine,
+            MessageOutcome::UnknownOrder | MessageOutcome::Refused(_) => return None,
         };
         Some(Handled { event, outcome, origin })
     });

@@ -6,10 +6,6 @@ use service::config::Ports;
 use service::{Common, Loader, Secret};
 
 const PORTS: Ports = Ports { http: Some(8081), admin: 9081 };
-const RETENTION: &str = "PAYRELAY_RETENTION_DAYS";
-const DEFAULT_RETENTION_DAYS: u16 = 30;
-/// Below a week, what an operator looks into after a holiday would be gone.
-const MIN_RETENTION_DAYS: u16 = 7;
 
 /// The configuration of the order service.
 #[derive(Debug, Clone)]
@@ -20,7 +16,7 @@ pub struct Config {
     pub order_api_token: Secret,
     /// `PAYRELAY_DEFAULT_MERCHANT_ID`, whose orders bare order numbers name. Without it they are dead-lettered.
     pub default_merchant_id: Option<MerchantId>,
-    /// `PAYRELAY_RETENTION_DAYS`, at least 7: how long the log of handled events and what was parked is kept.
+    /// `PAYRELAY_RETENTION_DAYS`: how long the log of handled events and what was parked is kept.
     pub retention_days: u16,
     /// `PAYRELAY_RETRY_DELAYS`.
     pub retry_delays: RetryDelays,
@@ -30,15 +26,8 @@ impl Config {
     /// Reads the environment; what is wrong stays in the loader.
     pub fn load(loader: &mut Loader) -> Self {
         let common = Common::load(loader, PORTS);
-        let retry_delays = common.retry_delays.parse().unwrap_or_else(|error| {
-            loader.reject("PAYRELAY_RETRY_DELAYS", format!("{error}"), "set it to 5s,30s,5m or the like");
-            RetryDelays::default()
-        });
-        let retention_days = loader.parse(RETENTION, DEFAULT_RETENTION_DAYS);
-        if retention_days < MIN_RETENTION_DAYS {
-            let problem = format!("{retention_days} is less than {MIN_RETENTION_DAYS}");
-            loader.reject(RETENTION, problem, format!("set it to {MIN_RETENTION_DAYS} or more"));
-        }
+        let retry_delays = runtime::config::retry_delays(loader);
+        let retention_days = runtime::config::retention_days(loader);
         Self {
             common,
             order_api_token: loader.secret("PAYRELAY_ORDER_API_TOKEN"),

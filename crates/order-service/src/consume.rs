@@ -8,8 +8,9 @@ use storage::{Database, Error};
 use time::OffsetDateTime;
 
 use crate::apply::apply;
-use crate::decide::Refusal;
-use crate::fold::{self, Outcome};
+use crate::decide::MessageRefusal;
+use crate::fold::{self, MessageOutcome};
+use crate::metric_table::UNKNOWN_TYPE;
 use crate::store::Origin;
 use crate::store::parked::{self, Parked, Subject};
 
@@ -32,19 +33,23 @@ impl PayEvents {
     }
 
     /// The message, unless it never can be applied.
-    fn accept(&self, delivery: &Delivery, now: OffsetDateTime) -> Result<Incoming, Refusal> {
+    fn accept(&self, delivery: &Delivery, now: OffsetDateTime) -> Result<Incoming, MessageRefusal> {
         let message = self
             .decode(delivery)
-            .map_err(|error| Refusal { reason: error.reason(), detail: error.to_string() })?;
+            .map_err(|error| MessageRefusal { reason: error.reason(), detail: error.to_string() })?;
         if let Incoming::Event(event) = &message {
             event
                 .check_clock(now)
-                .map_err(|error| Refusal { reason: "invalid", detail: error.to_string() })?;
+                .map_err(|error| MessageRefusal { reason: "invalid", detail: error.to_string() })?;
         }
         Ok(message)
     }
 
-    async fn apply(&self, messages: &[&Incoming], origins: &[Origin]) -> Result<Vec<Outcome>, HandlerError> {
+    async fn apply(
+        &self,
+        messages: &[&Incoming],
+        origins: &[Origin],
+    ) -> Result<Vec<MessageOutcome>, HandlerError> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
@@ -70,14 +75,17 @@ impl Handler for PayEvents {
             }
         }
         let mut outcomes = self.apply(&messages, &origins).await?.into_iter();
-        let verdicts = accepted.iter().zip(batch).map_while(|(accepted, delivery)| match accepted {
-            Ok(message) => Some(verdict(delivery, Some(message), outcomes.next()?)),
-            Err(refusal) => Some(verdict(delivery, None, Outcome::Refused(refusal.clone()))),
+        let verdicts = accepted.iter().zip(batch).map(|(accepted, delivery)| match accepted {
+            Ok(message) => {
+                let outcome = outcomes.next().expect("each message that was applied has an outcome");
+                verdict(delivery, Some(message), outcome)
+            }
+            Err(refusal) => verdict(delivery, None, MessageOutcome::Refused(refusal.clone())),
         });
         Ok(verdicts.collect())
     }
 
-    async fn park(&self, letter: &messaging::Parked<'_>) -> Result<(), HandlerError> {
+    async fn park(&self, letter: &messaging::ParkedDelivery<'_>) -> Result<(), HandlerError> {
         let delivery = letter.delivery;
         let parked = Parked {
             queue: delivery.queue.clone(),
@@ -98,22 +106,24 @@ impl Handler for PayEvents {
     }
 }
 
-fn verdict(delivery: &Delivery, message: Option<&Incoming>, outcome: Outcome) -> Verdict {
+fn verdict(delivery: &Delivery, message: Option<&Incoming>, outcome: MessageOutcome) -> Verdict {
     // A label must be one of few: a key that names no type is a publisher's own.
-    let event_type = delivery.routing_key.parse::<EventType>().map_or("unknown", EventType::as_str);
+    let event_type = delivery.routing_key.parse::<EventType>().map_or(UNKNOWN_TYPE, EventType::as_str);
     let name = match &outcome {
-        Outcome::Applied => "applied",
-        Outcome::Duplicate => "duplicate",
-        Outcome::NotMine => "not_mine",
-        Outcome::UnknownOrder => "unknown_order",
-        Outcome::Refused(refusal) => refusal.reason,
+        MessageOutcome::Applied => "applied",
+        MessageOutcome::Duplicate => "duplicate",
+        MessageOutcome::NotMine => "not_mine",
+        MessageOutcome::UnknownOrder => "unknown_order",
+        MessageOutcome::Refused(refusal) => refusal.reason,
     };
     metrics::counter!("payrelay_order_messages_total", "type" => event_type, "outcome" => name).increment(1);
     let about = message.map(|message| fold::key(message).to_string()).unwrap_or_default();
     match outcome {
-        Outcome::Applied | Outcome::Duplicate | Outcome::NotMine => Verdict::Done,
-        Outcome::UnknownOrder => Verdict::Retry { reason: name.to_owned(), detail: about },
-        Outcome::Refused(refusal) => Verdict::DeadLetter { reason: name.to_owned(), detail: refusal.detail },
+        MessageOutcome::Applied | MessageOutcome::Duplicate | MessageOutcome::NotMine => Verdict::Done,
+        MessageOutcome::UnknownOrder => Verdict::Retry { reason: name.to_owned(), detail: about },
+        MessageOutcome::Refused(refusal) => {
+            Verdict::DeadLetter { reason: name.to_owned(), detail: refusal.detail }
+        }
     }
 }
 

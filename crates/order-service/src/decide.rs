@@ -41,12 +41,12 @@ pub enum Decision {
     /// The order knows it already, or knows more.
     Duplicate,
     /// It contradicts the order, now and for ever.
-    Refused(Refusal),
+    Refused(MessageRefusal),
 }
 
 /// Why a message is dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct MessageRefusal {
     /// The stable reason, as in `x-payrelay-reason`.
     pub reason: &'static str,
     /// The particulars, for a human.
@@ -151,7 +151,7 @@ fn note(
 }
 
 fn refused(reason: &'static str, detail: String) -> Decision {
-    Decision::Refused(Refusal { reason, detail })
+    Decision::Refused(MessageRefusal { reason, detail })
 }
 
 fn order_closed() -> Decision {

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::codec::Incoming;
 use events::{EventType, Purpose};
 
-use crate::decide::{Decision, OrderState, Refusal, decide};
+use crate::decide::{Decision, MessageRefusal, OrderState, decide};
 use crate::order::OrderKey;
 
 /// What becomes of one message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum MessageOutcome {
     /// It changes its order.
     Applied,
     /// Its order knows it already.
@@ -20,14 +20,14 @@ pub enum Outcome {
     /// Its order does not exist, yet.
     UnknownOrder,
     /// It never can be applied.
-    Refused(Refusal),
+    Refused(MessageRefusal),
 }
 
 /// The result of a batch.
 #[derive(Debug)]
 pub struct Folded {
     /// One for each message, in their order.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<MessageOutcome>,
     /// The final states of those orders that change.
     pub changed: BTreeMap<OrderKey, OrderState>,
 }
@@ -62,19 +62,19 @@ pub fn fold(orders: &BTreeMap<OrderKey, &OrderState>, messages: &[&Incoming]) ->
     let mut changed = BTreeMap::new();
     let outcomes = messages.iter().map(|message| {
         if !is_mine(message) {
-            return Outcome::NotMine;
+            return MessageOutcome::NotMine;
         }
         let key = key(message);
         let Some(state) = changed.get(&key).or_else(|| orders.get(&key).copied()) else {
-            return Outcome::UnknownOrder;
+            return MessageOutcome::UnknownOrder;
         };
         match decide(state, message) {
             Decision::Applied(next) => {
                 changed.insert(key, next);
-                Outcome::Applied
+                MessageOutcome::Applied
             }
-            Decision::Duplicate => Outcome::Duplicate,
-            Decision::Refused(refusal) => Outcome::Refused(refusal),
+            Decision::Duplicate => MessageOutcome::Duplicate,
+            Decision::Refused(refusal) => MessageOutcome::Refused(refusal),
         }
     });
     Folded { outcomes: outcomes.collect(), changed }

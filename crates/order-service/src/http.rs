@@ -5,13 +5,13 @@ use axum::http::{StatusCode, header::CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Router, http::HeaderValue};
+use runtime::ApiError;
 use service::extract::{Json, Path};
-use service::http::{Limits, shell};
+use service::http::{Limits, Listener, with_standard_layers};
 use service::{Problem, Secret, auth};
 use storage::Database;
 
-use crate::failure::Failure;
-use crate::order::{NewOrder, Order, OrderKey, OrderStatus};
+use crate::order::{InvalidOrder, NewOrder, Order, OrderKey, OrderStatus};
 use crate::store::orders;
 
 /// 500 lines of an order with long labels.
@@ -20,7 +20,7 @@ const OPENAPI: &str = include_str!("../openapi.yaml");
 const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
 
 /// `/v1/orders…` behind `token`, and `/openapi.yaml` for everybody.
-pub fn router(database: Database, token: Secret) -> Router {
+pub(crate) fn router(database: Database, token: Secret) -> Router {
     let orders = Router::new()
         .route("/v1/orders", post(create))
         .route("/v1/orders/{merchant_id}/{order_no}", get(read))
@@ -28,14 +28,14 @@ pub fn router(database: Database, token: Secret) -> Router {
         .with_state(database);
     let open = Router::new().route("/openapi.yaml", get(openapi));
     let limits = Limits { max_body_bytes: MAX_BODY_BYTES, ..Limits::default() };
-    shell(open.merge(auth::protect(orders, token)), limits)
+    with_standard_layers(open.merge(auth::protect(orders, token)), Listener::Public, limits)
 }
 
 /// Idempotent by (`merchant_id`, `order_no`): 201 the first time, 200 when it is repeated, 409 with other content.
 async fn create(
     State(database): State<Database>,
     Json(new): Json<NewOrder>,
-) -> Result<(StatusCode, Json<Order>), Failure> {
+) -> Result<(StatusCode, Json<Order>), ApiError> {
     new.check()?;
     let created = orders::create(&database, &new).await?;
     let order = find(&database, &new.key).await?;
@@ -46,12 +46,18 @@ async fn create(
     Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(order)))
 }
 
-async fn read(State(database): State<Database>, Path(key): Path<OrderKey>) -> Result<Json<Order>, Failure> {
+impl From<InvalidOrder> for ApiError {
+    fn from(invalid: InvalidOrder) -> Self {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.code(), invalid.to_string()).into()
+    }
+}
+
+async fn read(State(database): State<Database>, Path(key): Path<OrderKey>) -> Result<Json<Order>, ApiError> {
     find(&database, &key).await.map(Json)
 }
 
 /// Closes an order that awaits payment. Repeated, it gives the same answer; a paid order is left as it is.
-async fn close(State(database): State<Database>, Path(key): Path<OrderKey>) -> Result<Json<Order>, Failure> {
+async fn close(State(database): State<Database>, Path(key): Path<OrderKey>) -> Result<Json<Order>, ApiError> {
     if orders::close(&database, &key).await? {
         tracing::info!(merchant_id = %key.merchant_id, order_no = %key.order_no, "order closed");
     }
@@ -66,7 +72,7 @@ async fn openapi() -> impl IntoResponse {
     ([(CONTENT_TYPE, YAML)], OPENAPI)
 }
 
-async fn find(database: &Database, key: &OrderKey) -> Result<Order, Failure> {
+async fn find(database: &Database, key: &OrderKey) -> Result<Order, ApiError> {
     let order = orders::find(database, key).await?;
     order.ok_or_else(|| Problem::not_found(format!("{key} does not exist")).into())
 }

@@ -2,7 +2,7 @@
 //!
 //! A walk through one payment:
 //!
-//! 1. `POST /v1/orders` ([`http`]) checks the order ([`order`]) and stores it once per merchant and number.
+//! 1. `POST /v1/orders` (`http.rs`) checks the order ([`order`]) and stores it once per merchant and number.
 //! 2. `pay.success` comes to `trade.pay.success.queue`. The consumer runtime hands over a batch ([`consume`]), in which each
 //!    message is an event of a pay order or a bare order number.
 //! 3. One transaction ([`apply`]) locks the orders of the batch, folds the messages into them in the order of their arrival
@@ -13,20 +13,21 @@
 //! 5. What can never be applied is recorded as parked, then dead-lettered; a message whose order is unknown waits in the
 //!    retry queues. When the database is away the consumer pauses, and nothing is parked.
 //!
-//! [`admin`] tells operators what happened to an order, and proves by the window what became of every event.
+//! `admin.rs` tells operators what happened to an order, and proves by the window what became of every event.
 
-pub mod admin;
+mod admin;
 pub mod apply;
 mod checkup;
-pub mod config;
+mod config;
 pub mod consume;
 pub mod decide;
-mod failure;
 pub mod fold;
 mod gauges;
-pub mod http;
-pub mod label;
+mod http;
+pub mod item;
+mod label;
 mod maintenance;
+mod metric_table;
 pub mod order;
 mod run;
 pub mod split;

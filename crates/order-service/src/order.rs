@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::{label::Label, split::SubOrder, split::total};
+pub use crate::item::Item;
+
+use crate::item::total;
+use crate::{label::Label, split::SubOrder};
 
 /// The most lines of one order.
 pub const MAX_ITEMS: usize = 500;
@@ -40,21 +43,6 @@ pub struct OrderKey {
     pub merchant_id: MerchantId,
     /// The merchant's number of it.
     pub order_no: OrderNo,
-}
-
-/// One line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// What is sold.
-    pub sku: Label,
-    /// How many; at least 1.
-    pub quantity: i64,
-    /// The price of one, in minor units of the order's currency; at least 0.
-    pub price_minor: i64,
-    /// Who sells it.
-    pub shop_id: Label,
-    /// Where it is sent from.
-    pub warehouse_id: Label,
 }
 
 /// What is ordered: the content by which a repeated creation is recognised.

@@ -2,18 +2,17 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::Context as _;
 use events::EventType;
 use messaging::{Broker, Consumer, ConsumerQueue, ConsumerStatus, Topology};
-use service::admin::{self, AdminOptions, Readiness};
+use runtime::{Admin, Tasks, refuse_misconfigured};
+use service::admin::Readiness;
 use service::http::{bind, serve};
-use service::{Refusal, Shutdown, tls};
+use service::{Shutdown, tls};
 use storage::Database;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, admin as operators, checkup, consume, gauges, http, maintenance, store};
+use crate::{Config, admin as operators, checkup, consume, gauges, http, maintenance, metric_table, store};
 
 /// What the service calls itself to the database and the broker.
 const NAME: &str = "order-service";
@@ -41,24 +40,28 @@ impl Service {
     /// is away.
     ///
     /// # Errors
-    /// When a port is taken, a URL is wrong or a migration fails. A [`Refusal`] when a queue or exchange is another than it must
+    /// When a port is taken, a URL is wrong or a migration fails. A [`service::StartRefusal`] when a queue or exchange is another than it must
     /// be; a broker that is away is waited for.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         tls::install();
+        storage::describe_metrics();
+        messaging::describe_metrics();
+        metric_table::describe();
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let http = bind(config.common.http_addr.unwrap_or(any)).await?;
         let admin = bind(config.common.admin_addr).await?;
-        let broker = Broker::new(config.common.amqp_url.expose(), NAME)?;
-        let database = Database::connect(config.common.database_url.expose(), NAME, MAX_CONNECTIONS)?;
+        let broker = runtime::connect_broker(&config.common.amqp, NAME)?;
+        let database = runtime::connect_database(&config.common.database, NAME, MAX_CONNECTIONS)
+            .map_err(refuse_misconfigured)?;
         let prepare = || async {
             store::migrate(&database).await?;
-            maintenance::prepare(&database, config.retention_days).await
+            runtime::prepare_partitions(&database, vec![store::handled_table(config.retention_days)]).await
         };
-        service::meanwhile(&admin, Some(&http), storage::until_available(prepare)).await??;
+        let prepared =
+            service::serve_while_starting(&admin, Some(&http), storage::until_available(prepare)).await?;
+        prepared.map_err(refuse_misconfigured)?;
         let topology = Topology { queues: queues(), retry: config.retry_delays.clone() };
-        if let Some(spoiled) = broker.spoiled(&topology).await.first() {
-            return Err(Refusal(format!("{spoiled}; see payrelay topology check")).into());
-        }
+        runtime::refuse_other_topology(&broker, &topology).await?;
         Ok(Self {
             http_addr: http.local_addr()?,
             admin_addr: admin.local_addr()?,
@@ -70,43 +73,35 @@ impl Service {
         })
     }
 
-    /// Takes work until `shutdown`: softly it takes nothing new, finishes what it has, and acknowledges it.
+    /// Takes work until `shutdown`: while it drains it works on, and is not ready; softly it takes nothing new, finishes what
+    /// it has, and acknowledges it.
     ///
     /// # Errors
-    /// When a part panics, or the hard end comes before the soft one is through.
+    /// When a background task fails, or the hard end comes before the soft one is through.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let shutdown = shutdown.child();
         let cancel = &shutdown.soft;
+        let mut tasks = Tasks::new(shutdown.clone());
         let consumers = self.consumers();
-        let readiness = self.readiness(cancel, consumers.iter().map(Consumer::status).collect());
-        let options = AdminOptions {
-            readiness,
-            token: self.config.common.admin_token.clone(),
-            routes: operators::router(self.database.clone())
-                .merge(checkup::router(self.database.clone(), &self.config)),
-        };
-        let mut work = JoinSet::new();
-        let router = http::router(self.database.clone(), self.config.order_api_token.clone());
-        work.spawn(serve(self.http, router, cancel.clone()));
+        let readiness = self.readiness(&shutdown.draining, consumers.iter().map(Consumer::status).collect());
+        let checkups = checkup::router(self.database.clone(), &self.config);
+        let routes = operators::router(self.database.clone()).merge(checkups);
         for consumer in consumers {
             let handler =
                 consume::PayEvents::new(self.database.clone(), self.config.default_merchant_id.clone());
-            let cancel = cancel.clone();
-            work.spawn(async move { consumer.run(handler, cancel).await });
+            let name = format!("consumer of {}", consumer.queue());
+            tasks.spawn(name, consumer.run(handler, cancel.clone()));
         }
-        work.spawn(gauges::observe(self.database.clone(), cancel.clone()));
-        work.spawn(maintenance::run(self.database.clone(), self.config.retention_days, cancel.clone()));
+        tasks.spawn("pool gauges", self.database.clone().observe(NAME, cancel.clone()));
+        tasks.spawn("contradiction gauges", gauges::observe(self.database.clone(), cancel.clone()));
+        let maintained = maintenance::run(self.database.clone(), self.config.retention_days, cancel.clone());
+        tasks.spawn("maintenance", maintained);
         tracing::info!(http = %self.http_addr, admin = %self.admin_addr, "order service runs");
 
-        // The admin listener goes on to answer while the others drain.
-        let drained = CancellationToken::new();
-        let admin = serve(self.admin, admin::router(options), drained.clone());
-        let worked = async {
-            let worked = finish(work).await;
-            drained.cancel();
-            worked
-        };
-        let ended = shutdown.until_hard(async { tokio::join!(worked, admin).0 }).await;
-        ended.context("the grace was over before the work was")?
+        let orders = http::router(self.database, self.config.order_api_token);
+        let public = serve(self.http, orders, self.config.common.patience, shutdown.of_http());
+        let admin = Admin { listener: self.admin, readiness, routes };
+        Ok(runtime::run(tasks, admin, &self.config.common, public).await?)
     }
 
     /// One consumer for each queue of the service.
@@ -115,7 +110,8 @@ impl Service {
         queues().into_iter().map(|queue| Consumer::new(self.broker.clone(), queue, delays.clone())).collect()
     }
 
-    /// Ready when the database answers and every consumer is subscribed.
+    /// Ready while the database answers, which is all that requests need. Without the broker events wait in their queues: that is
+    /// shown, and keeps nobody away.
     fn readiness(&self, draining: &CancellationToken, consumers: Vec<ConsumerStatus>) -> Readiness {
         let database = self.database.clone();
         Readiness::new(draining.clone())
@@ -123,29 +119,19 @@ impl Service {
                 let database = database.clone();
                 async move { database.ping().await }
             })
-            .check("rabbitmq", move || {
-                let consuming = consumers.iter().all(ConsumerStatus::is_subscribed);
-                async move { if consuming { Ok(()) } else { Err("not every queue is consumed") } }
+            .advise("rabbitmq", move || {
+                let consuming = messaging::all_subscribed(&consumers);
+                async move { consuming }
             })
     }
 }
 
 /// Starts the service, unless `shutdown` comes first, and runs it.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    match shutdown.soft.run_until_cancelled(Box::pin(Service::start(config))).await {
-        Some(started) => started?.run(shutdown).await,
-        None => Ok(()),
-    }
+    runtime::start_and_run(shutdown, Box::pin(Service::start(config)), Service::run).await
 }
 
 /// The queues of the service.
 fn queues() -> Vec<ConsumerQueue> {
     EventType::ALL.map(|event_type| ConsumerQueue::new(CONSUMER, event_type.as_str())).into()
-}
-
-async fn finish(mut work: JoinSet<()>) -> anyhow::Result<()> {
-    while let Some(ended) = work.join_next().await {
-        ended.context("a part of the service panicked")?;
-    }
-    Ok(())
 }

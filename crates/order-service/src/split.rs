@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{label::Label, order::Item};
+use crate::item::{Item, total};
+use crate::label::Label;
 
 /// The part of a paid order that one shop sends from one warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,11 +20,6 @@ pub struct SubOrder {
     pub amount_minor: i64,
     /// Its lines, in the order's own sequence.
     pub items: Vec<Item>,
-}
-
-/// The sum of quantity × price in minor units; `None` beyond an `i64`.
-pub fn total(items: &[Item]) -> Option<i64> {
-    items.iter().try_fold(0_i64, |sum, item| sum.checked_add(item.quantity.checked_mul(item.price_minor)?))
 }
 
 /// Splits the items of an order. `None` if their sum exceeds an `i64`, which no order that was accepted does.

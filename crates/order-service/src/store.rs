@@ -10,11 +10,8 @@ pub mod orders;
 pub mod parked;
 pub mod trace;
 
-use std::{error::Error as StdError, str::FromStr};
-
 use serde::Serialize;
-use storage::{Database, Error, partitions::Partitioned};
-use tokio_postgres::types::{FromSql, Type};
+use storage::{Database, Error, Parsed, parsed, partitions::Partitioned};
 
 /// How a message came here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,32 +37,6 @@ pub async fn migrate(database: &Database) -> Result<(), Error> {
 /// The log of handled events, partitioned by the events' own day.
 pub const fn handled_table(retention_days: u16) -> Partitioned {
     Partitioned { schema: SCHEMA, table: "handled", retention_days, keep_if: None }
-}
-
-/// A value that is stored as text and read back by its own rules.
-struct Parsed<T>(T);
-
-impl<'a, T> FromSql<'a> for Parsed<T>
-where
-    T: FromStr,
-    T::Err: StdError + Sync + Send + 'static,
-{
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Self(<&str>::from_sql(ty, raw)?.parse()?))
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        <&str as FromSql>::accepts(ty)
-    }
-}
-
-/// Reads a column that [`Parsed`] reads.
-fn parsed<T>(row: &tokio_postgres::Row, column: &str) -> Result<T, Error>
-where
-    T: FromStr,
-    T::Err: StdError + Sync + Send + 'static,
-{
-    Ok(row.try_get::<_, Parsed<T>>(column)?.0)
 }
 
 /// PostgreSQL keeps no NUL in a text; what a stranger's message says is kept without it.

@@ -6,7 +6,7 @@ use std::env;
 use std::error::Error;
 use std::time::Duration;
 
-use pay_client::{EventId, EventType, Money, PayEvent, PayOrder, Publisher, Purpose, Status};
+use pay_client::{EventType, Money, PayEvent, PayOrder, Publisher, Purpose, Status, new_event_id};
 use time::OffsetDateTime;
 
 const ATTEMPTS: u32 = 5;
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let now = OffsetDateTime::now_utc();
     let event = PayEvent {
-        event_id: EventId::generate(),
+        event_id: new_event_id(),
         event_type: EventType::Success,
         occurred_at: now,
         order: PayOrder {

@@ -14,3 +14,8 @@ pub use tokio_util::sync::CancellationToken;
 pub use name::ConfigError;
 pub use publisher::{PublishError, Publisher};
 pub use subscriber::{Handler, Received, Subscriber, Subscriptions};
+
+/// An id for a new event. Ids sort by the time of their making (UUID, version 7).
+pub fn new_event_id() -> EventId {
+    EventId(uuid::Uuid::now_v7())
+}

@@ -28,7 +28,9 @@ pub enum ConfigError {
 pub(crate) fn broker(amqp_url: &str, name: &str) -> Result<Broker, ConfigError> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=MAX_NAME_BYTES).contains(&name.len()) || !name.bytes().all(fits) {
-        return Err(ConfigError::Name(name.chars().take(MAX_NAME_BYTES + 1).collect()));
+        // Both are texts and easily exchanged, and the URL holds a password.
+        let shown = if name.contains(['/', ':', '@']) { "a URL" } else { name };
+        return Err(ConfigError::Name(shown.chars().take(MAX_NAME_BYTES + 1).collect()));
     }
     if RESERVED.contains(&name) {
         return Err(ConfigError::Reserved(name.to_owned()));

@@ -2,7 +2,7 @@
 
 use events::PayEvent;
 use events::codec::{self, DecodeError};
-use messaging::{Event, Message, Outcome, RetryDelays, Topology};
+use messaging::{Event, Message, PublishOutcome, RetryDelays, Topology};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -131,11 +131,11 @@ fn invalid(error: &DecodeError) -> PublishError {
     PublishError::Invalid(error.to_string())
 }
 
-fn told(outcome: Option<Outcome>) -> Result<(), PublishError> {
+fn told(outcome: Option<PublishOutcome>) -> Result<(), PublishError> {
     match outcome {
-        Some(Outcome::Confirmed) => Ok(()),
-        Some(Outcome::Returned { reason }) => Err(PublishError::Unroutable(reason)),
-        Some(Outcome::Nacked) => Err(PublishError::Refused),
+        Some(PublishOutcome::Confirmed) => Ok(()),
+        Some(PublishOutcome::Returned { reason }) => Err(PublishError::Unroutable(reason)),
+        Some(PublishOutcome::Nacked) => Err(PublishError::Refused),
         None => Err(PublishError::Unconfirmed("no outcome".to_owned())),
     }
 }

@@ -6,7 +6,8 @@ use events::codec::{self, DecodeError, Incoming};
 use events::{EventKey, EventType, MerchantId, PayEvent};
 use futures_util::future::join_all;
 use messaging::{
-    Consumer, ConsumerQueue, ConsumerStatus, Delivery, HandlerError, Parked, RetryDelays, Verdict, header,
+    Consumer, ConsumerQueue, ConsumerStatus, Delivery, HandlerError, ParkedDelivery, RetryDelays, Verdict,
+    header,
 };
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -138,7 +139,7 @@ impl<H: Handler> messaging::Handler for Decoding<H> {
     }
 
     /// The message itself, with the reason in its headers, is record enough.
-    async fn park(&self, _: &Parked<'_>) -> Result<(), HandlerError> {
+    async fn park(&self, _: &ParkedDelivery<'_>) -> Result<(), HandlerError> {
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use axum::routing::get;
 pub use readiness::Readiness;
 
 use crate::extract::Json;
-use crate::http::{Limits, shell};
+use crate::http::{Limits, Listener, with_standard_layers};
 use crate::{Secret, auth, telemetry};
 
 /// The media type of the Prometheus text format.
@@ -36,7 +36,11 @@ pub struct AdminOptions {
 /// `GET /healthz` (the process lives), `/readyz` (200, or 503 with the failing checks), `/metrics`, and `options.routes` behind
 /// the token.
 pub fn router(options: AdminOptions) -> Router {
-    shell(open(options.readiness).merge(auth::protect(options.routes, options.token)), LIMITS)
+    with_standard_layers(
+        open(options.readiness).merge(auth::protect(options.routes, options.token)),
+        Listener::Admin,
+        LIMITS,
+    )
 }
 
 /// What anybody may ask of the admin listener.
@@ -58,5 +62,5 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
 }
 
 async fn metrics() -> impl IntoResponse {
-    ([(CONTENT_TYPE, PROMETHEUS)], telemetry::metrics().render())
+    ([(CONTENT_TYPE, PROMETHEUS)], telemetry::render())
 }

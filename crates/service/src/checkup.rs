@@ -27,7 +27,7 @@ pub struct Checkup<D> {
 
 /// What a service is told and made of, and does not change while it runs.
 #[derive(Clone, Debug)]
-pub struct Fixed {
+pub struct StaticInfo {
     /// As `ingress`.
     pub service: &'static str,
     /// `PAYRELAY_RETENTION_DAYS`
@@ -42,7 +42,7 @@ pub struct Fixed {
 
 impl<D> Checkup<D> {
     /// A checkup as of now.
-    pub fn new(fixed: &Fixed, database: D) -> Self {
+    pub fn new(fixed: &StaticInfo, database: D) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             service: fixed.service.to_owned(),

@@ -1,4 +1,4 @@
-//! Stopping: softly first, then hard.
+//! Stopping: announced first, then softly, then hard.
 
 use std::future::Future;
 use std::io;
@@ -7,10 +7,14 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The two stages of a shutdown. Cheap to clone; all clones are one.
+use crate::http::Stop;
+
+/// The stages of a shutdown. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// Cancelled first: be not ready, take nothing new, finish what is under way.
+    /// Cancelled first: be not ready, and work on.
+    pub draining: CancellationToken,
+    /// Cancelled when who sends requests has had time to see that: take nothing new, finish what is under way.
     pub soft: CancellationToken,
     /// Cancelled when the grace is over: drop what is left. Whatever was not committed or acknowledged comes again.
     pub hard: CancellationToken,
@@ -22,37 +26,67 @@ impl Shutdown {
         Self::default()
     }
 
-    /// A shutdown that SIGTERM or SIGINT begins; a second signal ends it at once. Call it inside the runtime.
-    pub fn on_signals(grace: Duration) -> io::Result<Self> {
+    /// A shutdown that SIGTERM or SIGINT begins: soft after `delay`, hard after another `grace`. Each further signal begins the
+    /// next stage at once. Call it inside the runtime.
+    pub fn on_signals(delay: Duration, grace: Duration) -> io::Result<Self> {
         let shutdown = Self::new();
         let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let watched = shutdown.clone();
         tokio::spawn(async move {
+            // Without this task no signal would end the process: if it panics, everything ends at once.
+            let _guards =
+                [&watched.draining, &watched.soft, &watched.hard].map(|stage| stage.clone().drop_guard());
             either(&mut signals).await;
-            tracing::info!(grace_seconds = grace.as_secs(), "shutting down");
-            watched.soft.cancel();
-            tokio::select! {
-                () = tokio::time::sleep(grace) => {}
-                () = either(&mut signals) => {}
+            tracing::info!(delay_seconds = delay.as_secs(), grace_seconds = grace.as_secs(), "shutting down");
+            watched.draining.cancel();
+            if !delay.is_zero() {
+                within(delay, &mut signals).await;
+                tracing::info!("draining");
             }
+            watched.soft.cancel();
+            within(grace, &mut signals).await;
             watched.hard.cancel();
         });
         Ok(shutdown)
     }
 
-    /// Begins the shutdown, and ends it hard after `grace`. Call it inside the runtime.
+    /// Begins the shutdown without a delay, and ends it hard after `grace`. Call it inside the runtime.
     pub fn begin(&self, grace: Duration) {
+        self.draining.cancel();
         self.soft.cancel();
-        let hard = self.hard.clone();
+        let hard = self.hard.clone().drop_guard();
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
-            hard.cancel();
+            drop(hard);
         });
+    }
+
+    /// A shutdown that begins with this one, stage by stage. What begins it alone begins nothing else.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self {
+            draining: self.draining.child_token(),
+            soft: self.soft.child_token(),
+            hard: self.hard.child_token(),
+        }
+    }
+
+    /// How a listener for requests from outside stops.
+    pub fn of_http(&self) -> Stop {
+        Stop { draining: self.draining.clone(), closing: self.soft.clone() }
     }
 
     /// Runs `work`, or drops it when the grace is over: `None`.
     pub async fn until_hard<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.hard.run_until_cancelled(work).await
+    }
+}
+
+/// Waits for `time`, or for one more signal.
+async fn within(time: Duration, signals: &mut (Signal, Signal)) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = either(signals) => {}
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
 use crate::admin::{self, Readiness};
-use crate::http::{Limits, serve, shell};
+use crate::http::{Limits, Listener, Patience, Stop, serve, with_standard_layers};
 
 /// How long a request that came meanwhile may hold up the start.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const DETAIL: &str = "the service is starting; its database is away or being mig
 ///
 /// # Errors
 /// The system's, when a listener cannot be shared.
-pub async fn meanwhile<T>(
+pub async fn serve_while_starting<T>(
     admin: &TcpListener,
     public: Option<&TcpListener>,
     work: impl Future<Output = T>,
@@ -33,9 +33,12 @@ pub async fn meanwhile<T>(
     let readiness =
         Readiness::new(CancellationToken::new()).check("postgres", || async { Err::<(), _>(DETAIL) });
     let done = CancellationToken::new();
-    let admin = serve(share(admin)?, or_unavailable(admin::open(readiness)), done.clone());
+    let (patience, stop) = (Patience::default(), Stop::at(done.clone()));
+    let starting = or_unavailable(admin::open(readiness), Listener::Admin);
+    let admin = serve(share(admin)?, starting, patience, stop.clone());
     let public = public.map(share).transpose()?;
-    let public = public.map(|public| serve(public, or_unavailable(Router::new()), done.clone()));
+    let public =
+        public.map(|public| serve(public, or_unavailable(Router::new(), Listener::Public), patience, stop));
     let answered = async {
         tokio::select! {
             _ended = async { tokio::join!(admin, OptionFuture::from(public)) } => {}
@@ -56,7 +59,7 @@ fn share(listener: &TcpListener) -> io::Result<TcpListener> {
 }
 
 /// `routes`, and 503 for whatever else is asked.
-fn or_unavailable(routes: Router) -> Router {
+fn or_unavailable(routes: Router, listener: Listener) -> Router {
     let unavailable = any(async || Problem::unavailable(DETAIL));
-    shell(routes.route("/{*path}", unavailable), Limits::default())
+    with_standard_layers(routes.route("/{*path}", unavailable), listener, Limits::default())
 }

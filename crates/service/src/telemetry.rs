@@ -12,10 +12,10 @@ use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{self, ConfigErrors, Loader, LogFormat};
+use crate::config::{self, ConfigErrors, Loader};
+use crate::logging::LogFormat;
+use crate::metric_table;
 
-/// What is logged when nothing is configured.
-pub const DEFAULT_FILTER: &str = "info";
 /// Comes before every filter, which may still name `lapin` itself. The broker client logs the body of every message that is
 /// returned, and reports every connection that is closed as an error; what fails is logged by whoever handles it.
 const QUIET: &str = "lapin=off";
@@ -59,11 +59,6 @@ pub fn init_from_env(default_filter: &str) -> Result<(), ConfigErrors> {
     Ok(())
 }
 
-/// Whether [`init`] would take this filter.
-pub fn check_filter(filter: &str) -> Result<(), ParseError> {
-    EnvFilter::try_new(filter).map(drop)
-}
-
 /// The handle that renders the process's metrics in the Prometheus text format. The first call installs the recorder:
 /// histograms named `…_seconds` and `…_items` get fixed buckets.
 pub fn metrics() -> &'static PrometheusHandle {
@@ -83,6 +78,7 @@ pub fn metrics() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed, ours stays empty");
         }
+        metric_table::describe();
         let upkeep = handle.clone();
         thread::spawn(move || {
             loop {
@@ -92,4 +88,11 @@ pub fn metrics() -> &'static PrometheusHandle {
         });
         handle
     })
+}
+
+/// What `/metrics` answers: the process's metrics, its own figures among them, in the Prometheus text format.
+pub fn render() -> String {
+    let handle = metrics();
+    metric_table::process().collect();
+    handle.render()
 }

@@ -14,7 +14,7 @@ const SAMPLED: u8 = 1;
 
 /// A `traceparent` (W3C Trace Context, 3.2): `00-{32 hex trace id}-{16 hex parent id}-{2 hex flags}`.
 ///
-/// As an extractor it gives what [`crate::http::shell`] put into the request: a child of the client's, or a new one.
+/// As an extractor it gives what [`crate::http::with_standard_layers`] put into the request: a child of the client's, or a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace_id: u128,

@@ -1,17 +1,22 @@
 //! Micro-batching: requests that arrive together share one transaction.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::RangeInclusive;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::metric_table;
 
 /// The bounds of a [`Batcher`].
 #[derive(Debug, Clone)]
@@ -60,8 +65,35 @@ pub enum SubmitError {
     Lost,
 }
 
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The writers of a [`Batcher`], not started yet.
+#[must_use = "nothing is written until they run"]
+pub struct Writers(Vec<Work>);
+
+impl Writers {
+    /// Runs until [`Batcher::shutdown`], or until the last clone of the batcher is gone. Dropped before, it aborts the writers.
+    ///
+    /// # Panics
+    /// When a writer does.
+    pub async fn run(self) {
+        let mut running: JoinSet<()> = self.0.into_iter().collect();
+        while let Some(ended) = running.join_next().await {
+            if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Writers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writers").field(&self.0.len()).finish()
+    }
+}
+
 /// Gathers items and hands them to a handler in batches. Nothing waits for a batch to fill: a batch is what gathered while
-/// the last one was being written, or since it began. Cheap to clone; the writers live until [`Batcher::shutdown`] or the last clone is gone.
+/// the last one was being written, or since it began. Cheap to clone.
 #[derive(Debug)]
 pub struct Batcher<I, O> {
     queue: mpsc::Sender<Job<I, O>>,
@@ -88,16 +120,17 @@ impl<I, O> Clone for Batcher<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
-    /// Starts the writers. `handler` gets 1 to `max_batch` items and returns one answer for each, in their order; errors
-    /// are part of `O`, and writing a refused batch row by row is the handler's own business.
-    pub fn spawn<H, F>(options: &BatcherOptions, handler: H) -> Self
+    /// A batcher, and its writers, to be run. `handler` gets 1 to `max_batch` items and returns one answer for each, in their
+    /// order; errors are part of `O`, and writing a refused batch row by row is the handler's own business.
+    pub fn new<H, F>(options: &BatcherOptions, handler: H) -> (Self, Writers)
     where
         H: Fn(Vec<I>) -> F + Send + Sync + 'static,
         F: Future<Output = Vec<O>> + Send + 'static,
     {
+        metric_table::start_batcher(options.name);
         let (queue, jobs) = mpsc::channel(options.capacity);
         let closing = CancellationToken::new();
-        let writers = TaskTracker::new();
+        let (writers, mut works) = (TaskTracker::new(), Vec::new());
         let writer = Arc::new(Writer {
             name: options.name,
             max_batch: options.max_batch,
@@ -109,10 +142,11 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         });
         for _ in 0..options.writers {
             let writer = Arc::clone(&writer);
-            writers.spawn(async move { while writer.write_batch().await {} });
+            let work = writers.track_future(async move { while writer.write_batch().await {} });
+            works.push(Box::pin(work) as Work);
         }
         writers.close();
-        Self { queue, max_wait: options.max_wait, closing, writers }
+        (Self { queue, max_wait: options.max_wait, closing, writers }, Writers(works))
     }
 
     /// Queues `item` and waits for its answer. Once queued it is written even if this future is dropped.

@@ -26,6 +26,15 @@ pub struct Checkup {
     pub pool: usize,
     /// Partitions of today and tomorrow that are not there.
     pub missing_partitions: Vec<String>,
+    /// Settings of its sessions that are not as they must be.
+    #[serde(default)]
+    pub differing_settings: Vec<String>,
+    /// `UTF8`, or the database cannot hold every text. Empty from a service of an earlier release.
+    #[serde(default)]
+    pub server_encoding: String,
+    /// Why a session is not its owner's alone: a pooler in transaction mode stands in between.
+    #[serde(default)]
+    pub pooled: Option<String>,
 }
 
 /// `reserved_connections` is of PostgreSQL 16 and later.
@@ -46,6 +55,11 @@ impl Database {
         let now: OffsetDateTime = asked_at + took / 2;
         let ahead: Duration = row.try_get::<_, OffsetDateTime>(2)? - now;
         let today = now.to_offset(UtcOffset::UTC).date();
+        let seen = self.see(&client).await?;
+        let pooled = match self.prove(&client).await {
+            Err(Error::Unfit(why)) => Some(why),
+            _ => None,
+        };
         let mut missing_partitions = Vec::new();
         for table in tables {
             missing_partitions.extend(partitions::missing(&client, table, today).await?);
@@ -59,6 +73,9 @@ impl Database {
             synchronous_commit: row.try_get(5)?,
             pool: self.max_connections(),
             missing_partitions,
+            differing_settings: seen.differing,
+            server_encoding: seen.server_encoding,
+            pooled,
         })
     }
 }

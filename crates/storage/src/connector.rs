@@ -1,16 +1,20 @@
 //! Opening connections, for the pool and for those that live outside it.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use transport::Tls;
 
-use crate::Error;
+use crate::settings::{Settings, without_options};
+use crate::tls::{self, MakeTls};
+use crate::url::{self, Parsed};
+use crate::{Error, Server};
 
 /// Longest wait for a connection to be made.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,50 +24,49 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 2;
 
-/// What every session starts with. UTC, so that casts between times and days mean the same everywhere; no JIT, which took
-/// 0.3 s to compile a claim of 40 ms. Plans are made once and kept, for making one costs as much as writing some rows; and
-/// no plan scans a table or makes a bitmap where an index gives the rows in their order, for made while a table was
-/// empty, it would go on reading all of it when it is not.
-const SESSION_OPTIONS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c timezone=UTC \
-    -c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off";
-
-/// Makes connections with or without TLS, as the URL says.
+/// Makes connections with or without TLS, as the URL and the files beside it say.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    tls: Option<MakeRustlsConnect>,
+    tls: Option<MakeTls>,
+    /// Holds the password, and is read for each connection.
+    password_file: Option<PathBuf>,
 }
 
 impl Connector {
-    /// The driver's configuration and the connector for a database URL.
+    /// The driver's configuration, the connector and the settings of sessions for a server.
     ///
-    /// `sslmode=require`, `verify-ca` and `verify-full` all verify the certificate and the host name against the
-    /// system's certificates (`SSL_CERT_FILE` names others); without one of them the connection is plain.
-    pub(crate) fn parse(url: &str, application_name: &str) -> Result<(Config, Self), Error> {
-        // The driver knows no stricter word than `require`, and rustls verifies in any case.
-        let url = url
-            .replace("sslmode=verify-full", "sslmode=require")
-            .replace("sslmode=verify-ca", "sslmode=require");
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            Error::Config(format!("{error}: {cause}"))
-        })?;
-        if config.get_hosts().is_empty() {
-            return Err(Error::Config("it names no host".to_owned()));
+    /// `sslmode=require`, `verify-ca` and `verify-full` all verify the certificate and the host name; without one of them, and without
+    /// certificates to verify by, the connection is plain.
+    pub(crate) fn parse(server: &Server, application_name: &str) -> Result<(Config, Self, Settings), Error> {
+        let Parsed { mut config, encrypted, files } = url::parse(server.url()).map_err(Error::Config)?;
+        let files = server.tls.clone().or(files);
+        if server.password_file.is_some() && config.get_password().is_some() {
+            let both =
+                "it holds a password, and PAYRELAY_DATABASE_PASSWORD_FILE is set, too: remove one of them";
+            return Err(Error::Config(both.to_owned()));
         }
-        let options = match config.get_options() {
-            Some(given) => format!("{SESSION_OPTIONS} {given}"),
-            None => SESSION_OPTIONS.to_owned(),
-        };
+        let settings = Settings::parse(config.get_options().unwrap_or_default())?;
+        if config.get_options().is_some() {
+            config = without_options(&config);
+        }
+        if config.get_hosts().len() > 1 {
+            // One of them is the primary, and nothing can be done on another.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         config
-            .options(options)
             .application_name(application_name)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(TCP_USER_TIMEOUT)
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES);
-        let tls = if config.get_ssl_mode() == SslMode::Require { Some(tls()?) } else { None };
-        Ok((config, Self { tls }))
+        let tls = if encrypted.unwrap_or(!files.is_empty()) {
+            let tls = Tls::new(files, tls::SETTINGS).map_err(|error| Error::Config(error.to_string()))?;
+            Some(MakeTls::new(tls, &mut config))
+        } else {
+            None
+        };
+        Ok((config, Self { tls, password_file: server.password_file.clone() }, settings))
     }
 
     /// Opens a connection. The handle ends when the connection does.
@@ -71,6 +74,11 @@ impl Connector {
         &self,
         config: &Config,
     ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+        let with_password = match &self.password_file {
+            Some(file) => Some(tls::with_password_of(file, config).await?),
+            None => None,
+        };
+        let config = with_password.as_ref().unwrap_or(config);
         if let Some(tls) = &self.tls {
             let (client, connection) = config.connect(tls.clone()).await?;
             Ok((client, tokio::spawn(finish(connection))))
@@ -99,33 +107,32 @@ async fn finish(connection: impl Future<Output = Result<(), tokio_postgres::Erro
     }
 }
 
-fn tls() -> Result<MakeRustlsConnect, Error> {
-    // Refused when the process has chosen a provider already, which is as good.
-    let _already_chosen = rustls::crypto::ring::default_provider().install_default();
-    let (tls, _unreadable) = MakeRustlsConnect::with_native_certs().map_err(|_| {
-        Error::Config("sslmode demands TLS, and no system certificates were found".to_owned())
-    })?;
-    Ok(tls)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_url_gets_bounds_and_keeps_its_own_options() {
-        let (config, connector) =
-            Connector::parse("postgres://pay@db:5432/pay?options=-c%20geqo%3Doff", "ingress").expect("valid");
+    fn a_url_gets_bounds_and_its_options_do_not_travel() {
+        let (config, connector, _) =
+            Connector::parse(&"postgres://pay@db:5432/pay?options=-c%20geqo%3Doff".into(), "ingress")
+                .expect("valid");
         assert!(connector.tls.is_none());
         assert_eq!(config.get_application_name(), Some("ingress"));
         assert_eq!(config.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
-        assert_eq!(config.get_options(), Some(format!("{SESSION_OPTIONS} -c geqo=off").as_str()));
+        assert_eq!(config.get_options(), None);
+        assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::Any);
+    }
+
+    #[test]
+    fn of_several_hosts_the_primary_is_sought() {
+        let (config, ..) = Connector::parse(&"postgres://pay@a,b/pay".into(), "ingress").expect("valid");
+        assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
     }
 
     #[test]
     fn a_bad_url_is_told_without_its_password() {
         for url in ["postgres://pay:hunter2@db:notaport/pay", "dbname=pay password=hunter2"] {
-            let Err(error) = Connector::parse(url, "ingress") else { panic!("{url} was taken") };
+            let Err(error) = Connector::parse(&url.into(), "ingress") else { panic!("{url} was taken") };
             assert!(matches!(error, Error::Config(_)), "{error}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }

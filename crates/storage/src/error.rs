@@ -1,13 +1,13 @@
 //! What may go wrong with the database, sorted by what the caller does about it.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
 use std::io;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, SqlState};
 
-type Cause = Box<dyn StdError + Send + Sync>;
+use crate::cause::{BoxedError, Cause, causes};
+use crate::stale;
 
 /// A failure of the database. The variants are named by what the caller does.
 ///
@@ -16,25 +16,29 @@ type Cause = Box<dyn StdError + Send + Sync>;
 pub enum Error {
     /// The database is away, overloaded, read-only, full, or not in the state that our statements need. Nothing is said
     /// about the rows: a consumer pauses, an HTTP handler answers 503. After a failed COMMIT the outcome is unknown.
-    #[error("database unavailable: {}", describe(.0.as_ref()))]
+    #[error("database unavailable: {0}")]
     Unavailable(#[source] Cause),
     /// A deadlock, a serialization failure or a lock timeout: the same transaction may well succeed now.
     /// [`crate::Database::transaction`] has already tried a few times when a caller sees it.
-    #[error("transaction must be repeated: {}", describe(.0))]
-    Retryable(#[source] tokio_postgres::Error),
+    #[error("transaction must be repeated: {0}")]
+    Retryable(#[source] Cause),
     /// The server refuses this statement with these values, or the caller refuses to write them: of a batch, the rows are tried
     /// one by one.
-    #[error("statement rejected: {}", describe(.0.as_ref()))]
+    #[error("statement rejected: {0}")]
     Rejected(#[source] Cause),
     /// The migrations in the binary and those in the database do not fit, or one of them fails: an operator must look.
-    #[error("migration of schema {schema} failed: {}", describe(.source))]
+    #[error("migration of schema {schema} failed: {source}")]
     Migration {
         /// The schema that was to be migrated.
         schema: String,
         /// What refinery says.
-        source: refinery::Error,
+        source: Cause,
     },
-    /// The database URL cannot be used.
+    /// The database, or what stands between it and us, is not as it must be, and waiting does not help: another encoding than
+    /// UTF-8, a pooler in transaction mode. An outage to those who run, a reason to end for those who start.
+    #[error("the database cannot be used: {0}")]
+    Unfit(String),
+    /// The database URL, or a file beside it, cannot be used. No text of it quotes them.
     #[error("invalid database URL: {0}")]
     Config(String),
 }
@@ -43,13 +47,16 @@ impl Error {
     /// Whether the failure says nothing about the rows, so that the caller pauses instead of judging a message.
     /// A transaction that lost every retry counts as one too.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Retryable(_))
+        matches!(self, Self::Unavailable(_) | Self::Retryable(_) | Self::Unfit(_))
     }
 
-    /// Whether the server answers, and our login, database, privileges or schema do not fit it: an outage to those who run, for no
-    /// row is to blame, and yet no reason to wait at a start, for an operator must mend it.
-    pub fn is_misfit(&self) -> bool {
-        self.code().is_some_and(is_misfit)
+    /// Whether the server answers, and our login, database, privileges, schema, encoding or pooler do not fit it, or one side
+    /// refuses the other's certificate: an outage to those who run, for no row is to blame, and yet no reason to wait at a start,
+    /// for an operator must mend it.
+    pub fn is_misconfigured(&self) -> bool {
+        matches!(self, Self::Unfit(_) | Self::Config(_))
+            || self.server_error().is_some_and(is_misconfigured)
+            || causes(self).any(transport::tls::is_refusal)
     }
 
     /// The constraint that the statement violated, if it was rejected for one.
@@ -67,17 +74,28 @@ impl Error {
     }
 
     /// An outage that has no error of the driver behind it, as a timeout of our own.
-    pub(crate) fn unavailable(cause: impl Into<Cause>) -> Self {
-        Self::Unavailable(cause.into())
+    pub fn unavailable(cause: impl Into<BoxedError>) -> Self {
+        Self::Unavailable(Cause(cause.into()))
+    }
+
+    /// Values that the caller refuses to write.
+    pub fn rejected(cause: impl Into<BoxedError>) -> Self {
+        Self::Rejected(Cause(cause.into()))
+    }
+
+    pub(crate) fn migration(schema: &str, cause: refinery::Error) -> Self {
+        Self::Migration { schema: schema.to_owned(), source: Cause(cause.into()) }
     }
 }
 
 impl From<tokio_postgres::Error> for Error {
+    /// Also the place where every failure of a session comes by: see `stale.rs`.
     fn from(error: tokio_postgres::Error) -> Self {
+        stale::note(&error);
         match classify(&error) {
             Class::Unavailable => Self::unavailable(error),
-            Class::Retryable => Self::Retryable(error),
-            Class::Rejected => Self::Rejected(error.into()),
+            Class::Retryable => Self::Retryable(Cause(error.into())),
+            Class::Rejected => Self::rejected(error),
         }
     }
 }
@@ -99,13 +117,33 @@ pub(crate) fn is_retryable(error: &(dyn StdError + 'static)) -> bool {
 /// Whether some cause of `error` is the server being away, as against a statement that it refuses for good.
 pub(crate) fn is_server_away(error: &(dyn StdError + 'static)) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref()).any(|driver: &tokio_postgres::Error| {
-        classify(driver) == Class::Unavailable && !driver.code().is_some_and(is_misfit)
+        classify(driver) == Class::Unavailable && !driver.as_db_error().is_some_and(is_misconfigured)
     })
 }
 
-/// Unsupported, authorization, catalog and schema, syntax and privileges (PostgreSQL documentation, appendix A).
-fn is_misfit(code: &SqlState) -> bool {
-    matches!(code.code().get(..2), Some("0A" | "28" | "3D" | "3F" | "42"))
+/// Unsupported, authorization, catalog and schema, syntax and privileges, and what breaks the protocol for good (PostgreSQL
+/// documentation, appendix A).
+fn is_misconfigured(server: &DbError) -> bool {
+    match server.code().code() {
+        "0A000" => !stale::is_stale_plan(server),
+        "08P01" => is_refused_for_good(server),
+        code => matches!(code.get(..2), Some("0A" | "28" | "3D" | "3F" | "42")),
+    }
+}
+
+/// PostgreSQL says 08P01 of what breaks the protocol, and where in its source. A pooler, which names no source, says it of
+/// everything, outages too, so it is judged by its words, which are never translated.
+fn is_refused_for_good(server: &DbError) -> bool {
+    const FOR_GOOD: [&str; 7] = [
+        "unsupported startup parameter",
+        "unsupported protocol",
+        "transaction blocks not allowed",
+        "no such database",
+        "no such user",
+        "SSL required",
+        "not allowed to",
+    ];
+    server.file().is_some() || FOR_GOOD.iter().any(|words| server.message().contains(words))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,25 +184,6 @@ fn classify_code(code: &SqlState) -> Class {
             _ => Class::Rejected,
         },
     }
-}
-
-/// `error` and everything behind it, outermost first.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |cause: &&'a (dyn StdError + 'static)| (*cause).source())
-}
-
-/// One line with every cause. The server's own error is cut to message and SQLSTATE.
-fn describe(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    for cause in causes(error) {
-        let separator = if text.is_empty() { "" } else { ": " };
-        let written = match cause.downcast_ref::<DbError>() {
-            Some(server) => write!(text, "{separator}{} ({})", server.message(), server.code().code()),
-            None => write!(text, "{separator}{cause}"),
-        };
-        debug_assert!(written.is_ok(), "writing to a string cannot fail");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod maintainer;
 mod plan;
 
 pub(crate) use maintainer::missing;
-pub use maintainer::{Maintainer, Report};
+pub use maintainer::{Maintainer, MaintenanceReport};
 
 /// A table that is partitioned by day: `PARTITION BY RANGE (column)`, the column a `date` or a `timestamptz`.
 #[derive(Debug, Clone, Copy)]

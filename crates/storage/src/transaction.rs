@@ -6,10 +6,11 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::time::Duration;
 
-use deadpool_postgres::{Client, Object, Transaction};
+use deadpool_postgres::{ClientWrapper, Transaction};
 
 use crate::error::is_retryable;
-use crate::{Database, Error};
+use crate::owned::Owned;
+use crate::{Database, Error, stale};
 
 /// How often one transaction is tried in all.
 const MAX_ATTEMPTS: u32 = 5;
@@ -43,10 +44,11 @@ pub type TransactionFuture<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>>
 impl Database {
     /// Runs `work` in a transaction and commits when it is `Ok`; an `Err`, or dropping the future, rolls back.
     ///
-    /// A deadlock or serialization failure runs `work` again, at most 5 times in all with short random pauses: it must
-    /// have no effect outside the transaction. It must pass on the error of every statement: PostgreSQL answers the COMMIT
-    /// after a failed statement with a silent rollback. A failed COMMIT is [`Error::Unavailable`], its outcome unknown: what
-    /// `work` writes must be safe to repeat.
+    /// A deadlock or serialization failure runs `work` again, at most 5 times in all with short random pauses. A session that
+    /// cannot work any more (a read-only server, plans of yesterday) runs it again once. So `work` must have no effect outside
+    /// the transaction. It must pass on the error of every statement: PostgreSQL answers the COMMIT after a failed statement
+    /// with a silent rollback. A failed COMMIT is [`Error::Unavailable`], its outcome unknown: what `work` writes must be safe
+    /// to repeat.
     ///
     /// `E` is the caller's error; `?` on the driver's errors needs `E: From<tokio_postgres::Error>`, as [`Error`] has. The
     /// future is `Send`. What `work` uses is borrowed before, for it may run more than once:
@@ -69,29 +71,34 @@ impl Database {
         W: for<'t> Fn(Tx<'t, 'env>) -> TransactionFuture<'t, T, E>,
         E: std::error::Error + From<Error> + 'static,
     {
-        let mut attempt = 1;
+        let (mut attempt, mut renewed) = (1, false);
         loop {
-            let mut client = self.client().await?;
-            match tokio::time::timeout(ATTEMPT_TIMEOUT, try_once(&mut client, &work)).await {
+            // Whoever drops this future, or whose time is over, leaves a statement in flight: the next one would wait behind it.
+            let mut client = Owned::new(self.client().await?);
+            let tried = tokio::time::timeout(ATTEMPT_TIMEOUT, try_once(&mut client, &work)).await;
+            if tried.is_ok() {
+                drop(client.into_client());
+            }
+            match tried {
                 Ok(Err(error)) if attempt < MAX_ATTEMPTS && is_retryable(&error) => {
                     tracing::debug!(%error, attempt, "transaction is repeated");
-                    // Others may use the connection meanwhile.
-                    drop(client);
                     tokio::time::sleep(pause_after(attempt)).await;
                     attempt += 1;
                 }
-                Ok(result) => return result,
-                Err(elapsed) => {
-                    // A statement is still in flight: the connection must not go back to the pool.
-                    drop(Object::take(client));
-                    return Err(Error::unavailable(elapsed).into());
+                // The pool gives out another session now. Once, for that may be as bad.
+                Ok(Err(error)) if !renewed && stale::is_mended_by_another_session(&error) => {
+                    stale::note(&error);
+                    tracing::info!(%error, "transaction is repeated in another session");
+                    renewed = true;
                 }
+                Ok(result) => return result,
+                Err(elapsed) => return Err(Error::unavailable(elapsed).into()),
             }
         }
     }
 }
 
-async fn try_once<'env, T, E, W>(client: &mut Client, work: &W) -> Result<T, E>
+async fn try_once<'env, T, E, W>(client: &mut ClientWrapper, work: &W) -> Result<T, E>
 where
     W: for<'t> Fn(Tx<'t, 'env>) -> TransactionFuture<'t, T, E>,
     E: From<Error>,

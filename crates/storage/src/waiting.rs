@@ -16,7 +16,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// patience drops the future. Logs why it waits, once for every other reason, and that it waits no more.
 ///
 /// # Errors
-/// Whatever time alone does not mend: a URL that cannot be used, a migration that fails, and what [`Error::is_misfit`] says.
+/// Whatever time alone does not mend: a URL that cannot be used, a migration that fails, and what [`Error::is_misconfigured`] says.
 pub async fn until_available<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -25,7 +25,7 @@ where
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match Box::pin(attempt()).await {
-            Err(error) if error.is_outage() && !error.is_misfit() => error.to_string(),
+            Err(error) if error.is_outage() && !error.is_misconfigured() => error.to_string(),
             done => {
                 if told.is_some() && done.is_ok() {
                     tracing::info!("the database is available");

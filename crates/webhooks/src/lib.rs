@@ -15,7 +15,7 @@
 //! | `whpk_…` | the receiver | the Ed25519 public key: a [`VerifyingKey`] |
 //!
 //! Beside the standard: [`form_md5`] signs forms for merchants with code of older gateways, and [`encryption`] hides the data of
-//! a webhook from whoever looks at it on its way.
+//! a webhook from whoever looks at it on its way, and [`target`] judges the addresses that merchants want them sent to.
 //!
 //! ```
 //! use webhooks::{Headers, Secret, VerifyError, VerifyingKey, sign, verify};
@@ -42,6 +42,7 @@ pub mod encryption;
 pub mod form_md5;
 mod key;
 mod sign;
+pub mod target;
 mod verify;
 
 pub use key::{KeyError, Secret, VerifyingKey, Version};

@@ -44,8 +44,13 @@ pub enum VerifyError {
     #[error("the header {0} is missing")]
     MissingHeader(&'static str),
     /// A header is present, but is not what the specification asks for.
-    #[error("the header {0} is malformed")]
-    MalformedHeader(&'static str),
+    #[error("the header {name} is malformed: expected {expected}")]
+    MalformedHeader {
+        /// Its name.
+        name: &'static str,
+        /// What stands in it by the specification.
+        expected: &'static str,
+    },
     /// Sent too long ago: perhaps a recording.
     #[error("the timestamp is {age_seconds} s old, at most {TOLERANCE_SECONDS} s are accepted")]
     TooOld {
@@ -80,7 +85,8 @@ pub fn verify<'a>(
     let timestamp_text = headers.timestamp.ok_or(VerifyError::MissingHeader(TIMESTAMP_HEADER))?;
     let signature = headers.signature.ok_or(VerifyError::MissingHeader(SIGNATURE_HEADER))?;
     if !is_valid_id(id) {
-        return Err(VerifyError::MalformedHeader(ID_HEADER));
+        let expected = "1 to 255 visible ASCII characters, none of them a dot";
+        return Err(VerifyError::MalformedHeader { name: ID_HEADER, expected });
     }
     let timestamp = parse_timestamp(timestamp_text)?;
     check_age(timestamp, now)?;
@@ -100,7 +106,8 @@ pub fn verify<'a>(
 
 /// Digits only: `i64::from_str` would also take a sign.
 fn parse_timestamp(text: &str) -> Result<i64, VerifyError> {
-    let malformed = VerifyError::MalformedHeader(TIMESTAMP_HEADER);
+    let expected = "digits alone, seconds since 1970";
+    let malformed = VerifyError::MalformedHeader { name: TIMESTAMP_HEADER, expected };
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed);
     }
@@ -120,7 +127,12 @@ fn check_age(timestamp: i64, now: i64) -> Result<(), VerifyError> {
 fn parse_signatures(header: &str) -> Result<Vec<(&str, &str)>, VerifyError> {
     let entries: Vec<&str> = header.split_ascii_whitespace().take(MAX_SIGNATURES + 1).collect();
     if entries.len() > MAX_SIGNATURES {
-        return Err(VerifyError::MalformedHeader(SIGNATURE_HEADER));
+        let expected = "at most 16 signatures, divided by spaces";
+        return Err(VerifyError::MalformedHeader { name: SIGNATURE_HEADER, expected });
     }
-    Ok(entries.into_iter().filter_map(|entry| entry.split_once(',')).collect())
+    // Lines of a header that came in several are joined by commas (RFC 9110, section 5.2).
+    let joined = |entry: &'_ str| entry.matches(',').count() > 1;
+    let entries =
+        entries.into_iter().map(|entry| if joined(entry) { entry.trim_end_matches(',') } else { entry });
+    Ok(entries.filter_map(|entry| entry.split_once(',')).collect())
 }

@@ -116,7 +116,8 @@ fn a_dot_cannot_move_from_the_id_into_the_body() {
     for id in ["", "msg.1", "msg 1", "msg\n1", "消息", &"x".repeat(256)] {
         assert_eq!(sign(slice::from_ref(&secret), id, NOW, b"{}"), Err(SignError::InvalidId), "{id:?}");
         let refusal = check(secret.verifying_key(), id, "v1,AAAA", b"{}", NOW);
-        assert_eq!(refusal, Err(VerifyError::MalformedHeader("webhook-id")), "{id:?}");
+        let name = "webhook-id";
+        assert!(matches!(refusal, Err(VerifyError::MalformedHeader { name: n, .. }) if n == name), "{id:?}");
     }
 }
 
@@ -126,7 +127,11 @@ fn a_timestamp_is_digits_only() {
     for timestamp in ["", "+1767225600", "-1", "1767225600.0", " 1767225600", "99999999999999999999"] {
         let headers = Headers { id: Some("msg_1"), timestamp: Some(timestamp), signature: Some("v1,AAAA") };
         let refusal = verify(&keys, &headers, b"{}", NOW);
-        assert_eq!(refusal, Err(VerifyError::MalformedHeader("webhook-timestamp")), "{timestamp:?}");
+        let name = "webhook-timestamp";
+        assert!(
+            matches!(refusal, Err(VerifyError::MalformedHeader { name: n, .. }) if n == name),
+            "{timestamp:?}"
+        );
     }
 }
 
@@ -136,10 +141,11 @@ fn the_number_of_signatures_is_bounded() {
     let good = sign(slice::from_ref(&secret), "msg_1", NOW, b"{}").unwrap();
     let behind = |others: usize| "v1,AAAA ".repeat(others) + &good;
     assert_eq!(check(secret.verifying_key(), "msg_1", &behind(15), b"{}", NOW), Ok(()));
-    assert_eq!(
-        check(secret.verifying_key(), "msg_1", &behind(16), b"{}", NOW),
-        Err(VerifyError::MalformedHeader("webhook-signature"))
-    );
+    let refusal = check(secret.verifying_key(), "msg_1", &behind(16), b"{}", NOW);
+    let name = "webhook-signature";
+    assert!(matches!(refusal, Err(VerifyError::MalformedHeader { name: n, .. }) if n == name), "{refusal:?}");
+    // Lines of the header that somebody has joined.
+    assert_eq!(check(secret.verifying_key(), "msg_1", &format!("{good}, v1,AAAA"), b"{}", NOW), Ok(()));
 }
 
 #[test]

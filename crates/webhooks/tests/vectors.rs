@@ -88,7 +88,7 @@ fn verdicts_are_those_of_the_official_sdks() {
         let reason = match verdict {
             Ok(_) => "ok",
             Err(VerifyError::MissingHeader(_)) => "missing_header",
-            Err(VerifyError::MalformedHeader(_)) => "malformed_header",
+            Err(VerifyError::MalformedHeader { .. }) => "malformed_header",
             Err(VerifyError::TooOld { .. }) => "too_old",
             Err(VerifyError::TooNew { .. }) => "too_new",
             Err(VerifyError::NoUsableSignature) => "no_v1_signature",

@@ -4,6 +4,9 @@
 mod bench;
 mod cargo;
 mod chaos;
+mod count;
+mod matrix;
+mod mutants;
 mod setup;
 mod test;
 
@@ -34,9 +37,10 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Set up, then measure how fast payrelay is, beside the limits of this machine
+    /// Set up, then measure how fast payrelay is, beside the limits of this machine or beside another revision
     Bench {
-        /// `--quick`, `--json FILE`, `--only PART,…`, `--soak SECONDS`
+        /// `--quick`, `--json FILE`, `--only PART,…`, `--soak SECONDS`; or `--against REV`, and with it `--at-most RATIO`,
+        /// `--pairs N`, `--seconds N`, `--rate N`, `--quick`, `--json FILE`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -46,6 +50,10 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run every test on the servers of other systems: Debian's stable, testing and unstable
+    Matrix(matrix::Options),
+    /// Make the code wrong at one place after the other, and say where no test fails
+    Mutants(mutants::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +63,8 @@ fn main() -> ExitCode {
         Task::Chaos { arguments } => chaos::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Test { arguments } => test::run(&arguments),
+        Task::Matrix(options) => matrix::run(&options),
+        Task::Mutants(options) => mutants::run(&options),
     };
     result.unwrap_or_else(|error| {
         step(&format!("failed: {error:#}"));

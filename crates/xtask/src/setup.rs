@@ -1,6 +1,7 @@
-//! `cargo xtask setup`: finds the servers' programs, and what building needs besides Rust, and installs what is missing.
+//! `cargo xtask setup`: finds the servers' programs, and installs what is missing.
 
 use std::env;
+use std::io;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -36,25 +37,43 @@ const SERVERS: [Server; 2] = [
         package: Package { debian: "rabbitmq-server", homebrew: "rabbitmq" },
     },
 ];
-/// The services' allocator, in C, is built by it.
+/// Some tests put it before PostgreSQL.
+const PGBOUNCER: Package = Package { debian: "pgbouncer", homebrew: "pgbouncer" };
+/// The services' allocator, in C, is built by it, for release.
 const MAKE: Package = Package { debian: "make", homebrew: "make" };
 
 /// Installs what is missing, by the package manager of the system; does nothing where all is there.
 pub(crate) fn run() -> Result<()> {
-    let missing: Vec<&Server> = SERVERS.iter().filter(|server| !report(server)).collect();
-    let mut packages: Vec<&Package> = missing.iter().map(|server| &server.package).collect();
+    needed()?;
+    if installed::pgbouncer().is_none()
+        && let Err(error) = install(&[&PGBOUNCER])
+    {
+        step(&format!("there is no pgbouncer, so the tests that need it are skipped: {error:#}"));
+    }
+    Ok(())
+}
+
+/// [`run`], and what building for release needs besides Rust.
+pub(crate) fn run_for_release() -> Result<()> {
+    run()?;
     if !on_search_path("make") {
         step("make is missing");
-        packages.push(&MAKE);
+        install(&[&MAKE])?;
+        ensure!(
+            on_search_path("make"),
+            "there is still no make on the search path; install it, on macOS by `xcode-select --install`"
+        );
     }
-    if packages.is_empty() {
+    Ok(())
+}
+
+/// What nothing can be run without.
+fn needed() -> Result<()> {
+    let missing: Vec<&Server> = SERVERS.iter().filter(|server| !report(server)).collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    install(&packages)?;
-    ensure!(
-        on_search_path("make"),
-        "there is still no make on the search path; install it, on macOS by `xcode-select --install`"
-    );
+    install(&missing.iter().map(|server| &server.package).collect::<Vec<_>>())?;
     for server in missing {
         if !report(server) {
             bail!(
@@ -73,8 +92,8 @@ pub(crate) fn run() -> Result<()> {
 /// Prints what is there of the server; returns whether it can be used.
 fn report(server: &Server) -> bool {
     match (server.find)() {
-        Ok(Installation { programs, version }) => {
-            step(&format!("{} {version} found in {}", server.name, programs.display()));
+        Ok(Installation { programs, version, root }) => {
+            step(&format!("{} {version} found in {}", server.name, root.outside(programs).display()));
             true
         }
         Err(Error::NotInstalled { detail, .. }) => {
@@ -97,7 +116,7 @@ fn install(missing: &[&Package]) -> Result<()> {
         (brew, missing.iter().map(|package| package.homebrew).collect())
     } else {
         bail!(
-            "neither apt-get nor brew is here; install make, PostgreSQL {} or later (server and psql) and RabbitMQ {}.{} or later \
+            "neither apt-get nor brew is here; install PostgreSQL {} or later (server and psql) and RabbitMQ {}.{} or later \
              with their programs on the search path, then run this again",
             installed::POSTGRES_MIN_VERSION,
             installed::RABBITMQ_MIN_VERSION.0,
@@ -115,15 +134,27 @@ fn install(missing: &[&Package]) -> Result<()> {
     Ok(())
 }
 
+/// Installs these packages by apt-get.
+pub(crate) fn install_on_debian(packages: &[&str]) -> Result<()> {
+    let status = debian()?.args(packages).stdout(io::stderr()).status().context("sh cannot be run")?;
+    ensure!(status.success(), "installing {} did not succeed ({status})", packages.join(" and "));
+    Ok(())
+}
+
+/// Whether this process is root's.
+pub(crate) fn is_root() -> Result<bool> {
+    let user = Command::new("id").arg("-u").stderr(Stdio::inherit()).output().context("id cannot be run")?;
+    Ok(user.stdout.trim_ascii() == b"0")
+}
+
 /// The installing script, as root or by sudo.
 fn debian() -> Result<Command> {
-    let user = Command::new("id").arg("-u").stderr(Stdio::inherit()).output().context("id cannot be run")?;
-    let mut command = if user.stdout.trim_ascii() == b"0" {
+    let mut command = if is_root()? {
         Command::new("sh")
     } else {
         ensure!(
             on_search_path("sudo"),
-            "installing needs root, and there is no sudo; run `apt-get install make postgresql rabbitmq-server` as root, then \
+            "installing needs root, and there is no sudo; run `apt-get install postgresql rabbitmq-server make` as root, then \
              this again"
         );
         step("installing needs root: sudo may ask for your password");
@@ -135,7 +166,7 @@ fn debian() -> Result<Command> {
     Ok(command)
 }
 
-fn on_search_path(program: &str) -> bool {
+pub(crate) fn on_search_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

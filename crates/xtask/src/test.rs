@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use devstack::testing::{
     AMQP_URL_VARIABLE, DATABASE_URL_VARIABLE, MANAGEMENT_URL_VARIABLE, PROGRAMS_VARIABLE,
 };
 use devstack::{Stack, StackOptions};
 
+use crate::count::{Counts, counted};
 use crate::{cargo, setup, step};
 
 /// Compiles into all services the points at which the crash matrix lets them die. On every call, so that they share what
@@ -32,18 +33,30 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         stack.directory().display()
     ));
 
-    let status = cargo::command()
+    let mut command = cargo::command();
+    command
         .args(["test", "--workspace"])
         .args(FAILPOINTS)
         .args(arguments)
-        .env(DATABASE_URL_VARIABLE, stack.postgres().database_url())
-        .env(AMQP_URL_VARIABLE, stack.rabbitmq().amqp_url())
-        .env(MANAGEMENT_URL_VARIABLE, stack.rabbitmq().management_url())
-        .env(PROGRAMS_VARIABLE, cargo::programs()?)
-        .status()
-        .context("cargo cannot be run")?;
+        .envs(environment(&stack))
+        .env(PROGRAMS_VARIABLE, cargo::programs()?);
+    let (counts, status) = counted(command, |line, _, _| {
+        println!("{line}");
+        Ok(())
+    })?;
     step("stopping the servers");
     drop(stack);
+    let Counts { tests, failed, skipped } = counts;
     step(if status.success() { "all tests passed" } else { "tests failed" });
+    step(&format!("{} passed, {failed} failed, {skipped} skipped", tests - failed));
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What tells tests to use these servers instead of starting some of their own.
+pub(crate) fn environment(stack: &Stack) -> [(&'static str, String); 3] {
+    [
+        (DATABASE_URL_VARIABLE, stack.postgres().database_url()),
+        (AMQP_URL_VARIABLE, stack.rabbitmq().amqp_url()),
+        (MANAGEMENT_URL_VARIABLE, stack.rabbitmq().management_url()),
+    ]
 }

@@ -38,10 +38,10 @@ function decode({ properties, content }) {
   if (type === "text/plain" || type === "application/x-java-serialized-object") return null;
   let value;
   try {
-    if (type === "application/protobuf") {
+    if (type === "application/protobuf" || type === "application/x-protobuf") {
       value = PayEvent.toObject(PayEvent.decode(content), { enums: String, longs: String });
-    } else if (type === "application/json") {
-      value = JSON.parse(content);
+    } else if (type === "application/json" || type.endsWith("+json")) {
+      value = withoutNulls(JSON.parse(content));
       if (isBare(value)) return null;
     }
   } catch (error) {
@@ -59,6 +59,12 @@ function decode({ properties, content }) {
   const whole = typeof amountMinor === "string" ? /^[1-9]\d{0,18}$/.test(amountMinor) : Number.isSafeInteger(amountMinor);
   if (!whole || amountMinor < 1) throw new Poison("amountMinor: expected a whole number from 1");
   return event;
+}
+
+/** Null is a field that is not set. */
+function withoutNulls(value) {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, content]) => content !== null));
 }
 
 /** Whether the JSON is an order number, or an object with nothing but one. */

@@ -37,15 +37,18 @@ def declare(channel):
 def decode(content_type, body):
     """The event; None for a bare order number of an older publisher, which carries no amount."""
     content_type = (content_type or "").split(";")[0].strip().lower()
-    if content_type == "application/protobuf":
+    if content_type in ("application/protobuf", "application/x-protobuf"):
         event = PayEvent.FromString(body)
-    elif content_type == "application/json":
+    elif content_type == "application/json" or content_type.endswith("+json"):
         value = json.loads(body)
+        if isinstance(value, dict):  # null is a field that is not set
+            value = {name: content for name, content in value.items() if content is not None}
         if is_bare(value):
             return None
         if not isinstance(value, dict):
             raise ValueError("JSON: expected an event or an order number")
-        event = json_format.ParseDict(value, PayEvent())  # takes both names of a field, and enums as numbers
+        # Takes both names of a field, and enums as numbers.
+        event = json_format.ParseDict(value, PayEvent(), ignore_unknown_fields=True)
     elif content_type in ("text/plain", "application/x-java-serialized-object"):
         return None
     else:

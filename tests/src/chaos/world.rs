@@ -72,7 +72,7 @@ impl World {
                 pipeline.add_merchant(id, &direct.replace(authority, &link.address().to_string())).await;
             sandbox.register(&merchant);
             let mut shop = pipeline.shop(&merchant);
-            let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(8);
+            let client = transport::http_client().pool_max_idle_per_host(8);
             let client = client.connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
             shop.http = client.build().expect("an HTTP client");
             merchant_links.push(link);

@@ -5,10 +5,11 @@ use std::process::Command;
 
 use channels::standard::Kind;
 use devstack::testing::{free_port, program};
+use lapin::options::QueuePurgeOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use scenarios::{
-    ADMIN_TOKEN, Answer, Load, Options, Pipeline, Process, Reply, Sandbox, Servers, check, http_client,
+    ADMIN_TOKEN, Answer, Load, Options, Pipeline, Process, Reply, Sandbox, Servers, Shop, check, http_client,
     run_program, signal, until,
 };
 use serde_json::Value;
@@ -232,4 +233,101 @@ async fn an_audit_in_full_flow_finds_nothing_missing() {
     }
     let payments = load.finish().await;
     check::settled(&pipeline, &sandbox, &shop, &payments).await;
+}
+
+/// Empties a queue, as a broker that comes back without it does.
+async fn purge(pipeline: &Pipeline, queue: &str) -> u32 {
+    let url = pipeline.servers.amqp_url();
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("a connection");
+    let channel = connection.create_channel().await.expect("a channel");
+    channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("a queue to empty")
+}
+
+/// Its consumers are away, and the broker loses what it has confirmed: of one order both copies, of the other one.
+async fn lose_two_payments(pipeline: &mut Pipeline, shop: &Shop) {
+    for order_no in ["BOTH", "ONE"] {
+        shop.create_order(order_no, 1999).await;
+    }
+    pipeline.order_service[0].terminate().await;
+    pipeline.notifier[0].terminate().await;
+    let lose = async |order_no: &'static str, queues: &[&str]| {
+        let pay_order_no = shop.create_pay_order(order_no, 1999).await;
+        shop.tell_until_taken(&shop.notice(Kind::PaymentSucceeded, &pay_order_no, 1999)).await;
+        for queue in queues {
+            until("the event to lose", async || {
+                if purge(pipeline, queue).await == 1 { Ok(()) } else { Err(format!("{queue} is empty")) }
+            })
+            .await;
+        }
+    };
+    lose("BOTH", &["trade.pay.success.queue", "merchant.pay.success.queue"]).await;
+    lose("ONE", &["merchant.pay.success.queue"]).await;
+    pipeline.order_service[0].start();
+    pipeline.notifier[0].start();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_got_lost_is_published_again_and_arrives() {
+    let sandbox = Sandbox::start().await;
+    let mut pipeline = Pipeline::start(Servers::shared(), Options::default()).await;
+    let merchant = pipeline.add_merchant("m1", &sandbox.url("m1")).await;
+    sandbox.register(&merchant);
+    let shop = pipeline.shop(&merchant);
+    shop.pay("SOUND", 1999).await;
+    check::audited(&pipeline).await;
+
+    lose_two_payments(&mut pipeline, &shop).await;
+    let missing = [
+        ("BOTH", "order-service", "missing"),
+        ("BOTH", "merchant-notifier", "missing"),
+        ("ONE", "merchant-notifier", "missing"),
+    ];
+    until("services", async || {
+        let answer = pipeline.payrelay(&["audit", "--json"]).await;
+        if answer.code == Some(3) { Err(answer.stderr) } else { Ok(()) }
+    })
+    .await;
+    let (_, audited) = finds(&pipeline, &missing).await;
+    let id_of = |order_no: &str| {
+        let findings = audited["findings"].as_array().expect("findings").iter();
+        let mut ids =
+            findings.filter(|one| one["order_no"] == order_no).filter_map(|one| one["event_id"].as_str());
+        ids.next().expect("an event").to_owned()
+    };
+
+    let republish = async |more: &[&str]| {
+        let arguments =
+            [&["events", "republish", "--settle", "0s", "--by", "tester", "--json"], more].concat();
+        run_program("payrelay", &arguments, &environment(&pipeline)).await
+    };
+    // Nobody has agreed.
+    let preview = republish(&[]).await;
+    assert_eq!(preview.code, Some(2), "{preview:?}");
+    assert!(
+        preview.stderr.contains("2 events are missing") && preview.stderr.contains("order BOTH"),
+        "{preview:?}"
+    );
+    finds(&pipeline, &missing).await;
+    let stranger = republish(&["--yes", "00000000-0000-7000-8000-000000000000"]).await;
+    assert_eq!(stranger.code, Some(1), "{stranger:?}");
+
+    let one = republish(&["--yes", &id_of("ONE")]).await.json();
+    assert_eq!((&one["missing"], &one["queued"]), (&1.into(), &1.into()), "{one}");
+    finds(&pipeline, &missing[..2]).await;
+    let rest = republish(&["--yes", "--rate", "1000/s"]).await.json();
+    assert_eq!((&rest["queued"], &rest["unknown"]), (&1.into(), &Value::Array(Vec::new())), "{rest}");
+    check::audited(&pipeline).await;
+    for order_no in ["SOUND", "BOTH", "ONE"] {
+        assert_eq!(shop.order(order_no).await["status"], "PAID", "{order_no}");
+        until("one webhook", async || {
+            let received = sandbox.received_of(order_no).len();
+            if received == 1 { Ok(()) } else { Err(received.to_string()) }
+        })
+        .await;
+    }
+    let nothing = republish(&["--yes"]).await.json();
+    assert_eq!((&nothing["missing"], &nothing["queued"]), (&0.into(), &0.into()), "{nothing}");
+    let log = pipeline.ingress[0].log();
+    assert_eq!(log.matches("event goes into the outbox again").count(), 2, "{log}");
+    assert!(log.contains("tester"), "{log}");
 }

@@ -94,7 +94,7 @@ async fn a_wrong_channels_file_is_refused_with_all_that_is_wrong_in_it() {
 }
 
 #[tokio::test]
-async fn a_database_that_turns_us_away_ends_a_service_with_one_line() {
+async fn a_database_that_turns_us_away_ends_programs_with_one_line() {
     let database = Database::create();
     let (_, server) = database.url().split_once('@').expect("a user in the URL");
     let (server, _) = server.split_once('/').expect("a database in the URL");
@@ -106,10 +106,12 @@ async fn a_database_that_turns_us_away_ends_a_service_with_one_line() {
         ("PAYRELAY_HTTP_ADDR", "127.0.0.1:0"),
         ("PAYRELAY_LOG", "off"),
     ];
-    let answer = run_program("ingress", &[], &environment).await;
-    assert_eq!(answer.code, Some(1), "{answer:?}");
-    assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
-    assert!(!answer.stderr.contains("hunter2"), "{answer:?}");
+    for (program, arguments) in [("ingress", &[][..]), ("payrelay", &["migrate"])] {
+        let answer = run_program(program, arguments, &environment).await;
+        assert_eq!(answer.code, Some(78), "{answer:?}");
+        assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
+        assert!(!answer.stderr.contains("hunter2"), "{answer:?}");
+    }
 }
 
 #[tokio::test]

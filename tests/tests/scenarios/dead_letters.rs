@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use channels::standard::Kind;
-use devstack::testing::{Vhost, program};
+use devstack::testing::{Vhost, free_port, program};
+use futures_util::future::join_all;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
@@ -151,22 +152,26 @@ async fn a_replay_that_is_interrupted_or_killed_loses_nothing() {
     reached(&dead, MESSAGES..=MESSAGES).await;
 
     let folder = tempfile::tempdir().expect("a temporary directory");
+    // More than a minute for all: time enough to be interrupted in the middle.
     let replay = |name: &str| {
         let mut command = std::process::Command::new(program("payrelay"));
-        command.args(["dlq", "replay", QUEUE, "--rate", "40/s"]).env_clear().envs(environment);
+        command.args(["dlq", "replay", QUEUE, "--rate", "4/s"]).env_clear().envs(environment);
         Process::spawn(&mut command, &folder.path().join(name))
     };
     let mut interrupted = replay("interrupted");
-    reached(QUEUE, 40..=MESSAGES).await;
+    reached(QUEUE, 8..=MESSAGES).await;
     signal(interrupted.pid(), "INT");
     assert_eq!(interrupted.ended().await.code(), Some(1), "{}", interrupted.log());
     assert!(interrupted.log().contains("run it again"), "{}", interrupted.log());
-    let replayed = depth(QUEUE).await;
+    let replayed = until("each message in one of the queues", async || {
+        let (replayed, left) = (depth(QUEUE).await, depth(&dead).await);
+        if replayed + left == MESSAGES { Ok(replayed) } else { Err(format!("{replayed} and {left}")) }
+    })
+    .await;
     assert!(replayed < MESSAGES, "it was interrupted in the middle");
-    reached(&dead, MESSAGES - replayed..=MESSAGES - replayed).await;
 
     let killed = replay("killed");
-    reached(QUEUE, replayed + 40..=MESSAGES).await;
+    reached(QUEUE, replayed + 8..=MESSAGES).await;
     drop(killed);
     let arguments = ["dlq", "replay", QUEUE, "--rate", "10000/s"];
     until("empty dead-letter queue", async || {
@@ -235,5 +240,51 @@ async fn commands_of_the_broker_tell_wrong_usage_from_a_broker_that_is_away() {
         &["dlq", "show", QUEUE, "--order", "no spaces"],
     ] {
         assert_eq!(run_program("payrelay", arguments, &away).await.code, Some(2), "{arguments:?}");
+    }
+}
+
+/// Threads of the broker's client are not the command's own: one that ends badly says so on standard error alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_that_asks_the_broker_ends_without_a_word_of_its_client() {
+    const AT_ONCE: usize = 8;
+    let vhost = Vhost::create();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("discarded").display().to_string();
+    let run = async |arguments: &[&str]| {
+        run_program("payrelay", arguments, &[("PAYRELAY_AMQP_URL", vhost.amqp_url())]).await
+    };
+    assert_eq!(run(&["topology", "apply"]).await.code, Some(0));
+    let dlq = format!("{QUEUE}.dlq");
+    let commands: [&[&str]; 7] = [
+        &["topology", "apply"],
+        &["topology", "check"],
+        &["dlq", "list"],
+        &["dlq", "show", QUEUE],
+        &["dlq", "replay", QUEUE],
+        &["dlq", "replay", &dlq, "--limit", "1"],
+        &["dlq", "discard", QUEUE, "--yes", "--file", &file],
+    ];
+    for command in commands {
+        for _ in 0..3 {
+            let ended = join_all((0..AT_ONCE).map(|_| run(command))).await;
+            for answer in ended {
+                let said: Vec<_> = answer
+                    .stderr
+                    .lines()
+                    .filter(|line| !line.starts_with(&format!("{QUEUE}.dlq: ")))
+                    .collect();
+                assert_eq!((answer.code, said), (Some(0), Vec::new()), "{command:?}");
+            }
+        }
+    }
+    // Nobody is there, and nobody is let in.
+    let nobody = format!("amqp://guest:guest@127.0.0.1:{}", free_port());
+    let stranger = vhost.amqp_url().replace("guest:guest", "guest:wrong");
+    for (url, reason) in [(nobody, "refused"), (stranger, "may not log in")] {
+        for command in &commands[1..] {
+            let answer = run_program("payrelay", command, &[("PAYRELAY_AMQP_URL", &url)]).await;
+            assert_eq!((answer.code, answer.stderr.lines().count()), (Some(3), 1), "{command:?}: {answer:?}");
+            assert!(answer.stderr.contains(reason), "{command:?}: {answer:?}");
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use devstack::testing::program;
+use devstack::testing::{Database, Vhost, program};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
 use scenarios::{LIMIT, Process, Sandbox, http_client, is_alive, run_program, signal, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,11 +20,12 @@ fn write_channels(folder: &TempDir, accounts: &[&str]) {
     file("channels.toml", &accounts.iter().map(table).collect::<String>());
 }
 
-/// Starts `payrelay dev --json` with a channels file in this folder, and reads the first line that it prints.
-async fn start(webhook_url: &str, channels: &TempDir) -> (Process, Value) {
+/// Starts `payrelay dev --json` with a channels file in this folder, on its own servers or those given, and reads the first line
+/// that it prints.
+async fn start(webhook_url: &str, channels: &TempDir, servers: &[&str]) -> (Process, Value) {
     let mut command = Command::new(program("payrelay"));
     write_channels(channels, &["own"]);
-    command.args(["dev", "--json", "--webhook-url", webhook_url]).stdin(Stdio::null());
+    command.args(["dev", "--json", "--webhook-url", webhook_url]).args(servers).stdin(Stdio::null());
     command.arg("--channels").arg(channels.path().join("channels.toml"));
     let mut process = Process::watch(command.stdout(Stdio::piped()), "payrelay dev".as_ref());
     let stdout = process.child().stdout.take().expect("a pipe");
@@ -63,8 +66,23 @@ async fn gone(servers: [u32; 2]) {
 async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
     let sandbox = Sandbox::start().await;
     let channels = tempfile::tempdir().expect("a folder");
-    let (mut process, told) = start(&sandbox.url("dev-merchant"), &channels).await;
+    let (mut process, told) = start(&sandbox.url("dev-merchant"), &channels, &[]).await;
     let servers = servers(&told);
+    all_told(&told);
+    assert!(!text(&told, "/management_url").is_empty(), "{told}");
+    write_channels(&channels, &["own", "added-later"]);
+    signal(process.pid(), "HUP");
+    until_taken(&told, "added-later").await;
+    // By the account that no file holds.
+    pay(&told, &sandbox).await;
+    operate(&told).await;
+
+    signal(process.pid(), "TERM");
+    assert_eq!(process.ended().await.code(), Some(0));
+    gone(servers).await;
+}
+
+fn all_told(told: &Value) {
     let fields = [
         "/ingress_url",
         "/ingress_admin_url",
@@ -73,7 +91,6 @@ async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
         "/notifier_admin_url",
         "/database_url",
         "/amqp_url",
-        "/management_url",
         "/admin_token",
         "/order_api_token",
         "/merchant_id",
@@ -83,17 +100,58 @@ async fn dev_prints_what_it_takes_to_pay_and_ends_cleanly() {
         "/standard_channel/secret",
     ];
     for field in fields {
-        assert!(!text(&told, field).is_empty(), "{field} in {told}");
+        assert!(!text(told, field).is_empty(), "{field} in {told}");
     }
-    write_channels(&channels, &["own", "added-later"]);
-    signal(process.pid(), "HUP");
-    until_taken(&told, "added-later").await;
-    // By the account that no file holds.
-    pay(&told, &sandbox).await;
+}
 
-    signal(process.pid(), "TERM");
-    assert_eq!(process.ended().await.code(), Some(0));
-    gone(servers).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_works_again_on_a_database_that_it_has_used() {
+    let (database, vhost) = spawn_blocking(|| (Database::create(), Vhost::create())).await.expect("servers");
+    let servers = ["--database-url", database.url(), "--amqp-url", vhost.amqp_url()];
+    let sandbox = Sandbox::start().await;
+    let channels = tempfile::tempdir().expect("a folder");
+    let mut keys = Vec::new();
+    for start_no in 1..=2 {
+        let (mut process, told) = start(&sandbox.url("dev-merchant"), &channels, &servers).await;
+        all_told(&told);
+        keys.push((text(&told, "/merchant_api_key").to_owned(), text(&told, "/webhook_secret").to_owned()));
+        if start_no == 2 {
+            pay(&told, &sandbox).await;
+            bare_number_pays(&told, vhost.amqp_url()).await;
+        }
+        signal(process.pid(), "TERM");
+        assert_eq!(process.ended().await.code(), Some(0));
+    }
+    assert!(keys[0].0 != keys[1].0 && keys[0].1 != keys[1].1, "each start prints keys of its own");
+}
+
+/// An upstream that sends order numbers alone pays the orders of the merchant that is there.
+async fn bare_number_pays(told: &Value, amqp_url: &str) {
+    let (http, token) = (http_client(), text(told, "/order_api_token"));
+    let orders = format!("{}/v1/orders", text(told, "/order_service_url"));
+    let item = json!({"sku": "s", "quantity": 1, "price_minor": 5, "shop_id": "s1", "warehouse_id": "w1"});
+    let order = json!({
+        "order_no": "BARE-1", "merchant_id": "dev-merchant", "buyer_id": "b", "amount_minor": 5, "currency": "CNY",
+        "items": [item],
+    });
+    let created = http.post(&orders).bearer_auth(token).json(&order).send().await.expect("an answer");
+    assert_eq!(created.status(), 201);
+    let connection =
+        Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a connection");
+    let channel = connection.create_channel().await.expect("a channel");
+    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    let published = channel
+        .basic_publish("pay.direct".into(), "pay.success".into(), options, b"BARE-1", properties)
+        .await;
+    published.expect("a publish");
+    until("payment of BARE-1", async || {
+        let url = format!("{orders}/dev-merchant/BARE-1");
+        let order = http.get(url).bearer_auth(token).send().await.expect("an answer");
+        let order: Value = order.json().await.expect("JSON");
+        if order["status"] == "PAID" { Ok(()) } else { Err(order.to_string()) }
+    })
+    .await;
 }
 
 /// Until pay orders of this channel account are taken.
@@ -144,7 +202,10 @@ async fn pay(told: &Value, sandbox: &Sandbox) {
     assert_eq!(request.body(sent.body).send().await.expect("an answer").status(), 204);
     let webhook = until("webhook", async || sandbox.received_of("D-1").pop().ok_or("none".to_owned())).await;
     assert_eq!(webhook.event_type(), "pay.success");
+}
 
+/// What operators ask, by what was printed.
+async fn operate(told: &Value) {
     let environment = [
         ("PAYRELAY_ADMIN_TOKEN", text(told, "/admin_token")),
         ("PAYRELAY_INGRESS_ADMIN_URL", text(told, "/ingress_admin_url")),
@@ -161,7 +222,7 @@ async fn pay(told: &Value, sandbox: &Sandbox) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_dev_leaves_no_server_behind() {
     let channels = tempfile::tempdir().expect("a folder");
-    let (process, told) = start("http://127.0.0.1:9/webhooks", &channels).await;
+    let (process, told) = start("http://127.0.0.1:9/webhooks", &channels, &[]).await;
     let servers = servers(&told);
     drop(process); // SIGKILL
     gone(servers).await;

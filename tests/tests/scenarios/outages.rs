@@ -71,10 +71,11 @@ async fn services_stop_start_and_say_that_they_are_not_ready_while_servers_are_a
         assert_eq!(service.terminate().await, Some(0), "without RabbitMQ; log: {}", service.log());
         service.start();
     }
-    pipeline.ingress[0].ready().await;
-    for consumer in [&pipeline.order_service[0], &pipeline.notifier[0]] {
-        not_ready(consumer, "rabbitmq").await;
+    // What answers requests is ready for these; what has never reached the broker must stop an update.
+    for service in [&pipeline.ingress[0], &pipeline.order_service[0]] {
+        says(service, 200, "degraded").await;
     }
+    not_ready(&pipeline.notifier[0], "rabbitmq").await;
     let mut load = Load::start(&shop, "S");
     load.more(20).await;
     rabbitmq(&pipeline, RabbitMq::start);
@@ -122,11 +123,16 @@ async fn waits_for_postgresql(service: &Service) {
 
 /// Waits until the service says that it is not ready, and why.
 async fn not_ready(service: &Service, server: &str) {
+    says(service, 503, server).await;
+}
+
+/// Waits until `/readyz` answers with a status and a word.
+async fn says(service: &Service, status: u16, word: &str) {
     let url = format!("{}/readyz", service.admin_url);
-    until(&format!("{url} that blames {server}"), async || {
+    until(&format!("{url} that says {status} and {word}"), async || {
         let answer = scenarios::http_client().get(&url).send().await.map_err(|error| error.to_string())?;
-        let (status, body) = (answer.status().as_u16(), answer.text().await.unwrap_or_default());
-        if status == 503 && body.contains(server) { Ok(()) } else { Err(format!("{status} {body}")) }
+        let (got, body) = (answer.status().as_u16(), answer.text().await.unwrap_or_default());
+        if got == status && body.contains(word) { Ok(()) } else { Err(format!("{got} {body}")) }
     })
     .await;
 }

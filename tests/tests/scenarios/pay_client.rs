@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, ConnectionProperties};
 use pay_client::{
-    CancellationToken, EventId, EventType, Handler, HandlerError, Money, PayEvent, PayOrder, Publisher,
-    Purpose, Received, RetryDelays, Status, Subscriber, Verdict,
+    CancellationToken, EventType, Handler, HandlerError, Money, PayEvent, PayOrder, Publisher, Purpose,
+    Received, RetryDelays, Status, Subscriber, Verdict, new_event_id,
 };
 use scenarios::{DEFAULT_MERCHANT, Options, Pipeline, Sandbox, Servers, until};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 /// Remembers the keys and sources of what it was given.
@@ -24,7 +28,7 @@ impl Handler for Books {
 fn success(order_no: &str) -> PayEvent {
     let now = OffsetDateTime::now_utc();
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: new_event_id(),
         event_type: EventType::Success,
         occurred_at: now,
         order: PayOrder {
@@ -48,8 +52,36 @@ fn success(order_no: &str) -> PayEvent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_pays_orders_and_a_downstream_hears_of_all_payments() {
+    hears_of_all_payments("protobuf", "application/protobuf").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_in_json_reach_both_consumers_and_a_downstream() {
+    hears_of_all_payments("json", "application/json").await;
+}
+
+/// A queue that nobody consumes, for a look at what is published.
+async fn eavesdrop(url: &str) -> Channel {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("a connection");
+    let channel = connection.create_channel().await.expect("a channel");
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare("spy".into(), durable, FieldTable::default()).await.expect("a queue");
+    let options = QueueBindOptions::default();
+    let bound = channel.queue_bind(
+        "spy".into(),
+        "pay.direct".into(),
+        "pay.success".into(),
+        options,
+        FieldTable::default(),
+    );
+    bound.await.expect("a binding");
+    channel
+}
+
+async fn hears_of_all_payments(format: &'static str, content_type: &str) {
     let sandbox = Sandbox::start().await;
-    let pipeline = Pipeline::start(Servers::shared(), Options::default()).await;
+    let options = Options { environment: vec![("PAYRELAY_EVENT_FORMAT", format)], ..Options::default() };
+    let pipeline = Pipeline::start(Servers::shared(), options).await;
     let merchant = pipeline.add_merchant(DEFAULT_MERCHANT, &sandbox.url(DEFAULT_MERCHANT)).await;
     sandbox.register(&merchant);
     let (shop, url) = (pipeline.shop(&merchant), pipeline.servers.amqp_url());
@@ -61,7 +93,19 @@ async fn an_upstream_pays_orders_and_a_downstream_hears_of_all_payments() {
     let running = tokio::spawn(subscriber.run(books.clone(), cancel.clone()));
     until("subscription", async || subscriptions.are_there().then_some(()).ok_or("none".to_owned())).await;
 
+    let spy = eavesdrop(&url).await;
     let pay_order_no = shop.pay("P-1", 1999).await;
+    let seen = until("the event of P-1", async || {
+        let taken = spy.basic_get("spy".into(), BasicGetOptions::default()).await.expect("an answer");
+        taken.map(|message| message.delivery).ok_or("nothing".to_owned())
+    })
+    .await;
+    assert_eq!(seen.properties.content_type().as_ref().map(ShortString::as_str), Some(content_type));
+    if format == "json" {
+        let event: Value = serde_json::from_slice(&seen.data).expect("JSON");
+        let told = (&event["orderNo"], &event["amountMinor"], &event["type"]);
+        assert_eq!(told, (&json!("P-1"), &json!("1999"), &json!("PAY_EVENT_TYPE_SUCCESS")), "{event}");
+    }
     shop.create_order("U-1", 1999).await;
     let (publisher, event) = (Publisher::new(&url, "billing").expect("a publisher"), success("U-1"));
     // Whether one knows of the first or not, the second does no harm.

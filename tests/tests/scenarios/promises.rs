@@ -2,6 +2,7 @@
 //! once; what waits goes on by itself; what an operator does takes effect once; no secret is told.
 
 mod handling;
+mod malformed;
 mod outages;
 mod replicas;
 mod secrets;

@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream};
 use scenarios::{Answer, run_program};
 use serde_json::Value;
 
-const VECTORS: &str = include_str!("../../../crates/merchant-notifier/tests/vectors/ssrf.json");
+const VECTORS: &str = include_str!("../../../crates/webhooks/tests/vectors/ssrf.json");
 const PUBLIC: &str = "93.184.216.34";
 /// Programs that run at a time.
 const AT_ONCE: usize = 4;

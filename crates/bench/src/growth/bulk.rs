@@ -72,21 +72,29 @@ pub(super) async fn accepted_payments(client: &Client, range: Range<usize>) -> R
     Ok(())
 }
 
-/// Notifications of one merchant that wait to be sent, due after `due` (an SQL interval; `0` is at once). Their orders begin
-/// with `prefix`, so that nobody takes them for payments of the load.
-pub(super) async fn waiting_notifications(
-    client: &Client,
-    merchant_id: &str,
-    prefix: &str,
-    (count, due): (usize, &str),
-) -> Result<()> {
+/// Notifications that wait to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting<'a> {
+    /// The merchant of all of them.
+    pub(super) merchant_id: &'a str,
+    /// What their order numbers begin with, so that nobody takes them for payments of the load.
+    pub(super) prefix: &'a str,
+    /// How many there are.
+    pub(super) count: usize,
+    /// How long until they are due: an SQL interval; `0` is at once.
+    pub(super) due_after: &'a str,
+}
+
+/// Writes notifications that wait to be sent.
+pub(super) async fn waiting_notifications(client: &Client, waiting: Waiting<'_>) -> Result<()> {
+    let Waiting { merchant_id, prefix, count, due_after } = waiting;
     let number = format!("'{prefix}P' || lpad(i::text, 10, '0')");
     let statement = format!(
         "INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq, version,
             occurred_at, status, body, traceparent, attempts, next_attempt_at)
         SELECT gen_random_uuid(), gen_random_uuid(), $1, '{prefix}' || lpad(i::text, 10, '0'), {number}, 'pay.success', 0, 2,
             now(), 'PENDING', convert_to(rpad('{{\"type\":\"pay.success\"', 380, ' ') || '}}', 'UTF8'), $2, 3,
-            now() + interval '{due}' + (i % 1000) * interval '1 ms'
+            now() + interval '{due_after}' + (i % 1000) * interval '1 ms'
         FROM generate_series(1, {count}) AS i"
     );
     client.execute(&statement, &[&merchant_id, &TRACEPARENT]).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::bulk;
+use super::bulk::{self, Waiting};
 use crate::figures::Figures;
 use crate::machine::{Machine, connect};
 use crate::measure::latencies;
@@ -23,7 +23,8 @@ pub(super) async fn measure(machine: &Machine) -> Result<Figures> {
     let mut figures = latencies(&pipeline.subject, 0..each, PER_SECOND, "fair_share_alone_").await?;
     pipeline.add_merchant("bench-hanging", &pipeline.merchants.hanging_url()).await?;
     let client = connect(&pipeline.subject.database_url).await?;
-    bulk::waiting_notifications(&client, "bench-hanging", "H", (DUE, "0")).await?;
+    let waiting = Waiting { merchant_id: "bench-hanging", prefix: "H", count: DUE, due_after: "0" };
+    bulk::waiting_notifications(&client, waiting).await?;
     progress("fair share: beside one that hangs");
     let beside = latencies(&pipeline.subject, each..2 * each, PER_SECOND, "fair_share_beside_").await?;
     figures.extend(beside);

@@ -1,4 +1,4 @@
-//! One, two and four replicas of each consumer on the same cores: more must not be slower.
+//! One, two and four replicas of each consumer on the same cores: more must cost little.
 
 use anyhow::Result;
 

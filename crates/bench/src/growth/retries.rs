@@ -3,7 +3,8 @@
 
 use anyhow::Result;
 
-use super::{bulk, live, payments};
+use super::bulk::{self, Waiting};
+use super::{live, payments};
 use crate::figures::Figures;
 use crate::machine::{Machine, connect};
 use crate::output::progress;
@@ -21,9 +22,10 @@ pub(super) async fn measure(machine: &Machine, plan: &Plan) -> Result<Figures> {
     figures.set("retries_none_per_s", before);
     progress("retries: a million notifications that wait");
     let client = connect(&pipeline.subject.database_url).await?;
-    for (merchant, prefix, due) in [("bench-failing", "F", "0"), ("bench-later", "L", "2 hours")] {
-        pipeline.add_merchant(merchant, &pipeline.merchants.failing_url()).await?;
-        bulk::waiting_notifications(&client, merchant, prefix, (WAITING / 2, due)).await?;
+    for (merchant_id, prefix, due_after) in [("bench-failing", "F", "0"), ("bench-later", "L", "2 hours")] {
+        pipeline.add_merchant(merchant_id, &pipeline.merchants.failing_url()).await?;
+        let waiting = Waiting { merchant_id, prefix, count: WAITING / 2, due_after };
+        bulk::waiting_notifications(&client, waiting).await?;
     }
     seed::settle(&client, &["notify.notifications"]).await?;
     let (beside, _) = live(&pipeline, next, plan).await?;

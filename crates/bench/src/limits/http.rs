@@ -86,7 +86,7 @@ async fn webhooks_out(duration: Duration, payments: usize) -> Result<Cost> {
         merchants.register(merchant, secret.verifying_key());
     }
     let urls: Arc<[String]> = (0..MERCHANTS).map(|merchant| merchants.url(merchant)).collect();
-    let http = Client::builder().no_proxy().build()?;
+    let http = transport::http_client().build()?;
     let meter = Meter::start(Vec::new(), "")?;
     let deadline = Instant::now() + duration;
     let mut senders = JoinSet::new();

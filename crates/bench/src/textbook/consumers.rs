@@ -40,7 +40,7 @@ struct Worker {
 pub(super) async fn start(broker: &Broker, database: &Database) -> Result<()> {
     let worker = Arc::new(Worker {
         database: database.clone(),
-        http: Client::builder().no_proxy().build()?,
+        http: transport::http_client().build()?,
         endpoints: endpoints(database).await?,
     });
     let connection = Arc::new(broker.connect().await?);

@@ -12,23 +12,28 @@ pub(super) struct Form(BTreeMap<Vec<u8>, Vec<u8>>);
 /// Why a body is no form. One that could be read in two ways is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum FormError {
-    #[error("expected name=value between each two &")]
-    NoPair,
     #[error("expected two hexadecimal digits after each %")]
     BadEscape,
     #[error("a parameter comes twice")]
     Twice,
+    #[error(
+        "a parameter's name holds & or =, which the signature does not tell from the ends of names and values"
+    )]
+    AmbiguousName,
 }
 
 impl Form {
-    /// Reads `application/x-www-form-urlencoded`; an empty body has no parameters.
+    /// Reads `application/x-www-form-urlencoded` as the URL Standard does (section 5.1): nothing between two `&` is no parameter, and one without
+    /// `=` is empty. Otherwise than there a `%` without two digits is an error.
     pub(super) fn parse(body: &[u8]) -> Result<Self, FormError> {
         let mut parameters = BTreeMap::new();
-        for pair in body.split(|byte| *byte == b'&').filter(|_| !body.is_empty()) {
-            let equals = pair.iter().position(|byte| *byte == b'=').ok_or(FormError::NoPair)?;
-            let (name, value) = (decode(&pair[..equals])?, decode(&pair[equals + 1..])?);
-            if name.is_empty() {
-                return Err(FormError::NoPair);
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let equals = pair.iter().position(|byte| *byte == b'=');
+            let (name, value) = equals.map_or((pair, &[][..]), |at| (&pair[..at], &pair[at + 1..]));
+            let (name, value) = (decode(name)?, decode(value)?);
+            // Several parameters of an authentic notice could be hidden in one name, and others be cut out of its values.
+            if name.iter().any(|byte| matches!(byte, b'&' | b'=')) {
+                return Err(FormError::AmbiguousName);
             }
             if parameters.insert(name, value).is_some() {
                 return Err(FormError::Twice);
@@ -62,6 +67,9 @@ impl Form {
     }
 }
 
+/// Names of GBK in Java and Windows.
+const JAVA_GBK: [&str; 3] = ["cp936", "ms936", "windows-936"];
+
 /// A charset of Alipay's. All of them contain ASCII, in which everything is that payrelay reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Charset(&'static Encoding);
@@ -70,14 +78,16 @@ impl Charset {
     /// The values of `charset`, in any case.
     pub(super) const EXPECTED: &str = "utf-8, gbk, gb2312 or gb18030";
 
-    /// The charset of this name, by default UTF-8.
+    /// The charset of this name or of one of its aliases (the Encoding Standard's and Java's), by default UTF-8.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
-        match name.to_ascii_lowercase().as_slice() {
-            b"" | b"utf-8" | b"utf8" => Some(Self(UTF_8)),
-            b"gbk" | b"gb2312" => Some(Self(GBK)),
-            b"gb18030" => Some(Self(GB18030)),
-            _ => None,
+        if name.is_empty() {
+            return Some(Self(UTF_8));
         }
+        if JAVA_GBK.iter().any(|alias| name.eq_ignore_ascii_case(alias.as_bytes())) {
+            return Some(Self(GBK));
+        }
+        let known = Encoding::for_label(name).filter(|encoding| [UTF_8, GBK, GB18030].contains(encoding));
+        known.map(Self)
     }
 
     /// Turns UTF-8 into this charset, for a body that was sent in UTF-8 although another charset was signed; `None` if there is

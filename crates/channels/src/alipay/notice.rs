@@ -1,14 +1,15 @@
 //! What an authentic form says.
 
-use events::{ChannelAccount, Currency, Fact, FactKind, Money};
+use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo};
 use time::format_description::BorrowedFormatItem;
 use time::macros::{format_description, offset};
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::Alipay;
 use super::form::Form;
+use crate::unbooked::UNKNOWN_EVENT;
 use crate::values::{dedupe_id, pay_order_no, shorten, trade_no, unreadable, utc};
-use crate::{Callback, ChannelFact, Refusal};
+use crate::{Callback, CallbackRefusal, ChannelFact};
 
 /// The clock of the channel.
 pub(super) const BEIJING: UtcOffset = offset!(+8);
@@ -29,13 +30,16 @@ const OF_PAYMENTS: [&str; 7] =
 /// What may be absent, and makes another statement where it is not.
 const OF_REFUNDS: [&str; 3] = ["refund_fee", "gmt_refund", "out_biz_no"];
 
-pub(super) fn parse(config: &Alipay, account: &ChannelAccount, form: &Form) -> Result<Callback, Refusal> {
+pub(super) fn parse(
+    config: &Alipay,
+    account: &ChannelAccount,
+    form: &Form,
+) -> Result<Callback, CallbackRefusal> {
     plain(form, OF_ALL)?;
     let dedupe_id = dedupe_id("notify_id", required(form, "notify_id")?.to_owned())?;
     same(form, "app_id", &config.app_id, "app_id_mismatch")?;
     if let Some(other) = text(form, "notify_type")?.filter(|kind| *kind != PAYMENTS) {
-        let reason = shorten(&format!("notify_type {other:?} is of no concern"));
-        return Ok(Callback::Ignored { dedupe_id, reason });
+        return other_notice(form, dedupe_id, other);
     }
     plain(form, OF_PAYMENTS)?;
     // One that is there hides from nobody, and merchants may have the name in parameters of their own.
@@ -58,15 +62,28 @@ pub(super) fn parse(config: &Alipay, account: &ChannelAccount, form: &Form) -> R
     Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no, fact }))
 }
 
+/// Of another `notify_type`: whether it concerns a pay order all the same.
+fn other_notice(form: &Form, dedupe_id: String, notify_type: &str) -> Result<Callback, CallbackRefusal> {
+    let Some(number) = text(form, "out_trade_no")? else {
+        let reason = shorten(&format!(
+            "notify_type {notify_type:?} is unknown, and no out_trade_no names a pay order"
+        ));
+        return Ok(Callback::Ignored { dedupe_id, reason });
+    };
+    let reason = shorten(&format!("notify_type {notify_type:?} of {number:?} is none that pay orders know"));
+    let pay_order_no = PayOrderNo::parse(number).ok();
+    Ok(Callback::Unbooked { dedupe_id, pay_order_no, code: UNKNOWN_EVENT, reason })
+}
+
 /// That none of these names stands inside of another value, where it might have been a parameter when the notice was signed.
-fn plain(form: &Form, names: impl IntoIterator<Item = &'static str>) -> Result<(), Refusal> {
+fn plain(form: &Form, names: impl IntoIterator<Item = &'static str>) -> Result<(), CallbackRefusal> {
     match names.into_iter().find(|name| form.conceals(name)) {
         None => Ok(()),
         Some(name) => Err(unreadable(&format!("{name}: stands inside of another value"))),
     }
 }
 
-fn kind(form: &Form, status: &str, total: Money) -> Result<FactKind, Refusal> {
+fn kind(form: &Form, status: &str, total: Money) -> Result<FactKind, CallbackRefusal> {
     let refund_fee = text(form, "refund_fee")?;
     let refunded = refund_fee.map(|text| amount("refund_fee", text)).transpose()?;
     // A refund of nothing is how some notices say that there was none.
@@ -93,36 +110,41 @@ fn kind(form: &Form, status: &str, total: Money) -> Result<FactKind, Refusal> {
     }
 }
 
-fn refund(form: &Form, refunded: Money) -> Result<FactKind, Refusal> {
+fn refund(form: &Form, refunded: Money) -> Result<FactKind, CallbackRefusal> {
     let refunded_at = time(form, ["gmt_refund", "notify_time"])?;
     Ok(FactKind::Refunded { refunded_minor: refunded.amount_minor, refunded_at })
 }
 
 /// The value of this name; `None` if it is absent or empty.
-fn text<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, Refusal> {
+fn text<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, CallbackRefusal> {
     let value = form.get(name).filter(|value| !value.is_empty());
     let text = value.map(std::str::from_utf8).transpose();
     text.map_err(|_| unreadable(&format!("{name}: expected ASCII")))
 }
 
-fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Refusal> {
+fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, CallbackRefusal> {
     text(form, name)?.ok_or_else(|| unreadable(&format!("{name}: required")))
 }
 
 /// Whether the notice is meant for the configured account.
-fn same(form: &Form, field: &'static str, expected: &str, code: &'static str) -> Result<(), Refusal> {
+fn same(form: &Form, field: &'static str, expected: &str, code: &'static str) -> Result<(), CallbackRefusal> {
     let got = required(form, field)?;
-    if got == expected { Ok(()) } else { Err(Refusal::OtherAccount { code, field, got: shorten(got) }) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(CallbackRefusal::OtherAccount { code, field, got: shorten(got) })
+    }
 }
 
-fn amount(name: &str, text: &str) -> Result<Money, Refusal> {
+fn amount(name: &str, text: &str) -> Result<Money, CallbackRefusal> {
     let currency = Currency::parse(CURRENCY).map_err(|error| unreadable(&error.to_string()))?;
-    Money::parse_decimal(text, currency)
-        .map_err(|error| Refusal::BadAmount { detail: shorten(&format!("{name}: {error}, got {text:?}")) })
+    Money::parse_decimal(text, currency).map_err(|error| CallbackRefusal::BadAmount {
+        detail: shorten(&format!("{name}: {error}, got {text:?}")),
+    })
 }
 
 /// The first of these times that is given.
-fn time<const N: usize>(form: &Form, names: [&str; N]) -> Result<OffsetDateTime, Refusal> {
+fn time<const N: usize>(form: &Form, names: [&str; N]) -> Result<OffsetDateTime, CallbackRefusal> {
     for name in names {
         if let Some(text) = text(form, name)? {
             let time = PrimitiveDateTime::parse(text, TIME).map_err(|_| {

@@ -3,17 +3,24 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use encoding_rs::Encoding;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
 use super::ConfigError;
+use crate::pem::BYTE_ORDER_MARK;
+
+/// What the DER of every key and certificate begins with: a sequence.
+const DER_SEQUENCE: u8 = 0x30;
 
 /// The fields of one account. Each is taken once by the channel's code; what nobody took is an error. Errors are
 /// gathered, so that all of a file can be told at once.
 pub(crate) struct Fields<'a> {
     account: &'a str,
     table: Table,
-    read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+    read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     known: Vec<&'static str>,
     errors: Vec<ConfigError>,
 }
@@ -22,7 +29,7 @@ impl<'a> Fields<'a> {
     pub(super) fn new(
         account: &'a str,
         table: Table,
-        read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+        read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Self {
         Self { account, table, read_file, known: Vec::new(), errors: Vec::new() }
     }
@@ -131,7 +138,7 @@ impl<'a> Fields<'a> {
     /// The text of a file, or an error of the field that names it, without what stands there: it may be a key that was put into the wrong field.
     fn read(&mut self, field: &str, path: &str) -> Option<Zeroizing<String>> {
         match (self.read_file)(Path::new(path)) {
-            Ok(text) => Some(Zeroizing::new(text)),
+            Ok(bytes) => Some(text_of(&Zeroizing::new(bytes))),
             Err(error) => {
                 self.refuse(field, format!("cannot read the file named there: {error}"));
                 None
@@ -141,7 +148,8 @@ impl<'a> Fields<'a> {
 
     /// What a text in this field says, or an error of the field.
     fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
-        match text.trim().parse() {
+        let around = |character: char| character.is_whitespace() || character == BYTE_ORDER_MARK;
+        match text.trim_matches(around).parse() {
             Ok(key) => Some(key),
             Err(error) => {
                 self.refuse(field, error.to_string());
@@ -186,4 +194,16 @@ impl<'a> Fields<'a> {
         found.extend(texts.map(|text| (many, Zeroizing::new(text))));
         found
     }
+}
+
+/// What stands in a file. UTF-16 is known by its byte-order mark, as editors of Windows write it, and DER by its first bytes, as in a `.cer`
+/// file: it becomes base64. What else is no UTF-8 may stand around PEM, so it is no error here.
+fn text_of(bytes: &[u8]) -> Zeroizing<String> {
+    if let [DER_SEQUENCE, 0x81..=0x84, ..] = bytes {
+        return Zeroizing::new(STANDARD.encode(bytes));
+    }
+    Zeroizing::new(match Encoding::for_bom(bytes) {
+        Some((encoding, _)) => encoding.decode_with_bom_removal(bytes).0.into_owned(),
+        None => String::from_utf8_lossy(bytes).into_owned(),
+    })
 }

@@ -9,6 +9,12 @@ const SHORT: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC5n248W7cTc3Ww6i8oRuF
 /// Of Curve25519, in a `SubjectPublicKeyInfo` as well.
 const ED25519: &str = "MCowBQYDK2VwAyEAAH+UxJLnRmVi2xkDonZfCEu/8603gELDcQ66GMm6wpI=";
 
+/// The key of `certificate.pem`.
+const CERTIFIED: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAxRKxGHOnTpuWMb7CiobUBREzh6QfkYS2G/PSG8zTpFOGzHYzq+AGvAzZ\
+    TFIJbZe0JMzL7hmbMBAheqNPDTjTKhRU6+x5s2DduTPn4T0VjT4vA3f/B+w3zKwgpXyrcEjDd1ufCG20kzK5/7xUuftu+iMjSRy3\
+    RpuLEoQbR2/P6bJmK93KZKDCoIn/gEuSX9wdo90P62uaivoIMUz0GD49AAzoO5cXr1UFipu7yUxamN0DWZAFjxQYmx4klgDh+csc\
+    K9neUR8XPQSo5EUI4DpJQzirj6QNfxGrhZBMtF5/Z2WdjkLQSf4nX0eS1VBfa1u/eDMAW/63wDcuvZ2mIaCyQwIDAQAB";
+
 fn config(field: &str) -> String {
     let vectors: Value = serde_json::from_str(VECTORS).expect("the vectors are JSON");
     vectors["config"][field].as_str().expect("it is a text").to_owned()
@@ -32,34 +38,113 @@ fn what_one_key_signs_it_alone_verifies() {
 }
 
 #[test]
-fn a_key_comes_as_pem_or_as_base64() {
+fn a_key_comes_as_pem_or_as_base64_in_lines_of_any_length() {
     let pem = config("alipay_public_key_pem");
     let base64 = config("alipay_public_key_spki_base64");
     let key: RsaPublicKey = pem.parse().unwrap();
-    let (head, tail) = base64.split_at(64);
-    for text in [base64.clone(), format!("  {head}\r\n{tail}\n"), pem.replace('\n', "\r\n")] {
-        assert_eq!(text.parse::<RsaPublicKey>().unwrap(), key, "{text}");
+    let (head, tail) = base64.split_at(76);
+    let framed = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    for text in [
+        base64.clone(),
+        format!("  {head}\r\n{tail}\n"),
+        format!("\u{feff}{base64}"),
+        pem.replace('\n', "\r\n"),
+        pem.replace('\n', "\r"),
+        pem.replace('\n', " \t\n"),
+        pem.replace('\n', " "),
+        pem.replace('\n', ""),
+        format!("\u{feff}{pem}"),
+        framed(&base64),
+        framed(&format!("{head}\n{tail}")),
+        framed(&format!("\n  {head}\n\n\t{tail}\n")),
+        format!("# production\nSubject: 支付宝\n\n{pem}and after it"),
+        format!("{pem}{}", framed("AAAA")),
+        format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{pem}"),
+    ] {
+        assert_eq!(text.parse::<RsaPublicKey>(), Ok(key.clone()), "{text}");
     }
     assert_eq!(RsaPublicKey::from_spki_der(&STANDARD.decode(&base64).unwrap()).unwrap(), key);
     assert_eq!(format!("{key:?}"), "RsaPublicKey(2048 bits)");
 }
 
 #[test]
+fn a_key_comes_as_pkcs_1_as_well() {
+    let der = STANDARD.decode(config("alipay_public_key_spki_base64")).unwrap();
+    let key = RsaPublicKey::from_spki_der(&der).unwrap();
+    // The bits of the key stand at the end of a SubjectPublicKeyInfo, behind 24 bytes of what they are.
+    let pkcs1 = STANDARD.encode(&der[24..]);
+    for text in
+        [pkcs1.clone(), format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----")]
+    {
+        assert_eq!(text.parse::<RsaPublicKey>(), Ok(key.clone()), "{text}");
+    }
+}
+
+#[test]
+fn a_certificate_is_taken_for_its_key_and_the_first_of_several_counts() {
+    let certificate = include_str!("../../tests/vectors/certificate.pem");
+    let issuer = include_str!("../../tests/vectors/issuer.pem");
+    let key = RsaPublicKey::from_spki_der(&STANDARD.decode(CERTIFIED).unwrap()).unwrap();
+    let base64: String = certificate.lines().filter(|line| !line.starts_with('-')).collect();
+    for text in [
+        certificate.to_owned(),
+        base64.clone(),
+        format!("{certificate}{issuer}"),
+        format!("Certificate:\n    Data:\n{certificate}{issuer}"),
+        certificate.replace("CERTIFICATE", "X509 CERTIFICATE"),
+    ] {
+        assert_eq!(text.parse::<RsaPublicKey>(), Ok(key.clone()), "{text}");
+        let read: RsaCertificate = text.parse().unwrap();
+        assert_eq!((read.key, read.serial.as_str()), (key.clone(), "12AB34"), "{text}");
+    }
+    let other: RsaPublicKey = format!("{issuer}{certificate}").parse().unwrap();
+    assert_ne!(other, key);
+}
+
+#[test]
 fn what_is_no_usable_public_key_is_refused_by_what_it_is() {
     let private = config("TEST_ONLY_signing_private_key_pkcs8_pem");
-    let message = refusal(&private).to_string();
-    assert_eq!(message, "expected PEM of a PUBLIC KEY, got one of a \"PRIVATE KEY\"");
+    let pem = config("alipay_public_key_pem");
     let unlabelled: String = private.lines().filter(|line| !line.starts_with('-')).collect();
-    assert_eq!(refusal(&unlabelled), NOT_PUBLIC);
-    for text in ["", "AAAA", ED25519] {
-        assert_eq!(refusal(text), NOT_PUBLIC, "{text}");
+    for text in [private.clone(), unlabelled.clone(), private.replace("PRIVATE", "RSA PRIVATE")] {
+        let error = refusal(&text);
+        assert_eq!(error, RsaKeyError::Private { expected: PUBLIC });
+        assert!(!error.to_string().contains(&unlabelled[..8]), "{error}");
     }
-    for text in
-        ["key", "-----BEGIN PUBLIC KEY-----", "-----BEGIN PUBLIC KEY-----\nAAA\n-----END PUBLIC KEY-----"]
-    {
-        assert_eq!(refusal(text), RsaKeyError::NotText { expected: PUBLIC_LABEL }, "{text}");
+    assert_eq!(refusal("AAAA"), NOT_PUBLIC);
+    assert_eq!(refusal(ED25519), RsaKeyError::OtherAlgorithm { oid: "1.3.101.112".to_owned() });
+    for text in ["", " \n", "\u{feff}"] {
+        assert_eq!(refusal(text), RsaKeyError::Empty { expected: PUBLIC }, "{text:?}");
     }
+    assert_eq!(refusal("key"), RsaKeyError::NotText { expected: PUBLIC });
+    let cut = pem.split("-----END").next().unwrap();
+    for text in [cut, "-----BEGIN PUBLIC KEY-----", &pem.replace("-----END PUBLIC", "-----END PRIVATE")] {
+        assert_eq!(refusal(text), RsaKeyError::NoEnd, "{text}");
+    }
+    for text in ["-----BEGIN PUBLIC KEY-----\nAAA\n-----END PUBLIC KEY-----", &pem.replace("MII", "M*I")] {
+        assert_eq!(refusal(text), RsaKeyError::NotBase64, "{text}");
+    }
+    assert_eq!(refusal(&pem.replace('\n', "\\n")), RsaKeyError::EscapedLines);
+    let actual = "CERTIFICATE REQUEST".to_owned();
+    assert_eq!(
+        refusal(&pem.replace("PUBLIC KEY", "CERTIFICATE REQUEST")),
+        RsaKeyError::WrongLabel { expected: PUBLIC, actual }
+    );
     assert_eq!(refusal(SHORT), RsaKeyError::WrongLength { bits: 1024 });
+}
+
+#[test]
+fn what_is_no_certificate_is_refused_by_what_it_is() {
+    let error = |text: &str| text.parse::<RsaCertificate>().expect_err("it is no certificate");
+    let pem = config("alipay_public_key_pem");
+    let actual = "PUBLIC KEY".to_owned();
+    assert_eq!(error(&pem), RsaKeyError::WrongLabel { expected: CERTIFICATE, actual });
+    let private = config("TEST_ONLY_signing_private_key_pkcs8_pem");
+    assert_eq!(error(&private), RsaKeyError::Private { expected: CERTIFICATE });
+    let unlabelled: String = private.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(error(&unlabelled), RsaKeyError::Private { expected: CERTIFICATE });
+    assert_eq!(error(&config("alipay_public_key_spki_base64")), NOT_CERTIFICATE);
+    assert_eq!(error("no PEM"), RsaKeyError::NotText { expected: CERTIFICATE });
 }
 
 #[test]
@@ -85,6 +170,8 @@ fn a_private_key_is_not_told() {
     let key: RsaSigningKey = pem.parse().unwrap();
     assert_eq!(format!("{key:?}"), "RsaSigningKey(***)");
     let wrong = config("alipay_public_key_pem").parse::<RsaSigningKey>().unwrap_err();
-    assert_eq!(wrong, RsaKeyError::WrongLabel { expected: PRIVATE_LABEL, actual: PUBLIC_LABEL.to_owned() });
+    assert_eq!(wrong, RsaKeyError::WrongLabel { expected: PRIVATE, actual: PUBLIC_LABEL.to_owned() });
+    let encrypted = pem.replacen('\n', "\nProc-Type: 4,ENCRYPTED\n", 1);
+    assert_eq!(encrypted.parse::<RsaSigningKey>().unwrap_err(), RsaKeyError::Encrypted);
     assert_eq!("AAAA".parse::<RsaSigningKey>().unwrap_err(), NOT_PRIVATE);
 }

@@ -1,11 +1,12 @@
 //! The JSON body of a `standard` callback.
 
-use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo};
+use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo, Whole};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use crate::values::{not_negative, not_the_format, shorten, trade_no, unreadable, utc};
-use crate::{Callback, ChannelFact, Refusal};
+use crate::unbooked::UNKNOWN_EVENT;
+use crate::values::{json, not_negative, shorten, trade_no, unreadable, utc};
+use crate::{Callback, CallbackRefusal, ChannelFact};
 
 /// The known values of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,17 @@ struct Head {
     kind: String,
 }
 
+/// What a body of an unknown type may name.
+#[derive(Deserialize)]
+struct Named {
+    data: Reference,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    pay_order_no: PayOrderNo,
+}
+
 #[derive(Deserialize)]
 struct Body {
     #[serde(with = "time::serde::rfc3339")]
@@ -63,23 +75,28 @@ struct Body {
 struct Data {
     pay_order_no: PayOrderNo,
     channel_trade_no: Option<String>,
+    #[serde(deserialize_with = "Whole::read")]
     amount_minor: i64,
     currency: Currency,
     status: String,
     #[serde(default, with = "time::serde::rfc3339::option")]
     success_time: Option<OffsetDateTime>,
+    #[serde(default, deserialize_with = "Whole::read_optional")]
     refunded_minor: Option<i64>,
 }
 
 /// Parses a body whose signature was checked. `webhook_id` becomes the dedupe id.
-pub(super) fn parse(account: &ChannelAccount, webhook_id: &str, body: &[u8]) -> Result<Callback, Refusal> {
+pub(super) fn parse(
+    account: &ChannelAccount,
+    webhook_id: &str,
+    body: &[u8],
+) -> Result<Callback, CallbackRefusal> {
     let dedupe_id = webhook_id.to_owned();
-    let Head { kind: kind_text } = serde_json::from_slice(body).map_err(not_the_format)?;
+    let Head { kind: kind_text } = json(body)?;
     let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == kind_text) else {
-        let reason = shorten(&format!("type {kind_text:?} is of no concern"));
-        return Ok(Callback::Ignored { dedupe_id, reason });
+        return Ok(other(dedupe_id, &kind_text, body));
     };
-    let Body { timestamp, data } = serde_json::from_slice(body).map_err(not_the_format)?;
+    let Body { timestamp, data } = json(body)?;
     if data.status != kind.status() {
         let detail = format!("status: {kind_text} goes with {}, got {:?}", kind.status(), data.status);
         return Err(unreadable(&detail));
@@ -98,7 +115,18 @@ pub(super) fn parse(account: &ChannelAccount, webhook_id: &str, body: &[u8]) -> 
     Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no: data.pay_order_no, fact }))
 }
 
-fn fact_kind(kind: Kind, timestamp: OffsetDateTime, data: &Data) -> Result<FactKind, Refusal> {
+/// Of an unknown type: whether it concerns a pay order all the same.
+fn other(dedupe_id: String, kind: &str, body: &[u8]) -> Callback {
+    let Ok(Named { data: Reference { pay_order_no } }) = json(body) else {
+        let reason = shorten(&format!("type {kind:?} is unknown, and data.pay_order_no names no pay order"));
+        return Callback::Ignored { dedupe_id, reason };
+    };
+    let reason =
+        shorten(&format!("type {kind:?} about the pay order {pay_order_no} is none that pay orders know"));
+    Callback::Unbooked { dedupe_id, pay_order_no: Some(pay_order_no), code: UNKNOWN_EVENT, reason }
+}
+
+fn fact_kind(kind: Kind, timestamp: OffsetDateTime, data: &Data) -> Result<FactKind, CallbackRefusal> {
     let timestamp = utc("timestamp", timestamp)?;
     let success_time = data.success_time.map(|time| utc("success_time", time)).transpose()?;
     Ok(match kind {
@@ -117,6 +145,6 @@ fn fact_kind(kind: Kind, timestamp: OffsetDateTime, data: &Data) -> Result<FactK
     })
 }
 
-fn missing(field: &str, kind: Kind) -> Refusal {
+fn missing(field: &str, kind: Kind) -> CallbackRefusal {
     unreadable(&format!("{field}: required with {}", kind.as_str()))
 }

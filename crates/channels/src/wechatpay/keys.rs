@@ -7,43 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use thiserror::Error;
-use x509_cert::Certificate as X509;
-use x509_cert::der::{DecodePem as _, Encode as _};
 
 use super::notice::Sealed;
-use crate::RsaKeyError;
-use crate::rsa::RsaPublicKey;
+use crate::rsa::{RsaCertificate, RsaPublicKey};
 
 /// The length of an `APIv3` key in bytes.
 const API_V3_KEY_BYTES: usize = 32;
-
-/// A platform certificate in PEM. Its dates and its issuer are not looked at: it is trusted for standing in the channels file, and
-/// the channel names it in every callback for as long as it signs with it.
-#[derive(Debug)]
-pub(super) struct Certificate {
-    serial: String,
-    key: RsaPublicKey,
-}
-
-/// Why a text is no platform certificate.
-#[derive(Debug, Error)]
-pub(super) enum BadCertificate {
-    #[error("expected a certificate in PEM (-----BEGIN CERTIFICATE-----)")]
-    NotPem,
-    #[error("the certificate's key: {0}")]
-    Key(RsaKeyError),
-}
-
-impl FromStr for Certificate {
-    type Err = BadCertificate;
-
-    fn from_str(text: &str) -> Result<Self, BadCertificate> {
-        let certificate = X509::from_pem(text).map_err(|_| BadCertificate::NotPem)?.tbs_certificate;
-        let spki = certificate.subject_public_key_info.to_der().map_err(|_| BadCertificate::NotPem)?;
-        let key = RsaPublicKey::from_spki_der(&spki).map_err(BadCertificate::Key)?;
-        Ok(Self { serial: hex::encode_upper(certificate.serial_number.as_bytes()), key })
-    }
-}
 
 /// A key of WeChat Pay's and the name by which callbacks refer to it.
 #[derive(Debug)]
@@ -63,14 +32,15 @@ impl PlatformKey {
         self.name == canonical(serial)
     }
 
-    /// Whether this signature, in base64, is of this key over `content`.
-    pub(super) fn verifies(&self, content: &[u8], signature: &str) -> bool {
-        STANDARD.decode(signature).is_ok_and(|signature| self.key.verifies(content, &signature))
+    /// Whether this signature is of this key over `content`.
+    pub(super) fn verifies(&self, content: &[u8], signature: &[u8]) -> bool {
+        self.key.verifies(content, signature)
     }
 }
 
-impl From<Certificate> for PlatformKey {
-    fn from(certificate: Certificate) -> Self {
+/// The channel names its certificate in every callback, for as long as it signs with it.
+impl From<RsaCertificate> for PlatformKey {
+    fn from(certificate: RsaCertificate) -> Self {
         Self::new(&certificate.serial, certificate.key)
     }
 }

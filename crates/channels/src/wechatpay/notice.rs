@@ -2,15 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use events::{ChannelAccount, Currency, Fact, FactKind, Money};
+use events::{ChannelAccount, Currency, Fact, FactKind, Money, PayOrderNo, Whole};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::WechatPay;
-use crate::values::{
-    dedupe_id, not_negative, not_the_format, pay_order_no, shorten, trade_no, unreadable, utc,
-};
-use crate::{Callback, ChannelFact, Refusal};
+use crate::unbooked::{COMPLAINT, REFUND_ABNORMAL, REFUND_CLOSED, UNKNOWN_EVENT};
+use crate::values::{dedupe_id, json, not_negative, pay_order_no, shorten, trade_no, unreadable, utc};
+use crate::{Callback, CallbackRefusal, ChannelFact};
 
 /// The only algorithm of `resource` that is taken.
 const ALGORITHM: &str = "AEAD_AES_256_GCM";
@@ -18,15 +17,26 @@ const NONCE_BYTES: usize = 12;
 /// Where notices do not name a currency, as those of refunds: merchants of the mainland have no other.
 const DEFAULT_CURRENCY: &str = "CNY";
 
+/// The `original_type` of notices of profit sharing, which have the `event_type` of payments.
+const PROFIT_SHARING: &str = "profitsharing";
+/// What types of complaints begin with.
+const COMPLAINTS: &str = "COMPLAINT.";
+
 #[derive(Deserialize)]
 struct Head {
     id: String,
     event_type: String,
+    resource: Option<Kind>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    original_type: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Envelope {
-    resource: Resource,
+    resource: Option<Resource>,
 }
 
 /// The encrypted part.
@@ -48,9 +58,9 @@ pub(super) struct Sealed<'a> {
 }
 
 impl Resource {
-    pub(super) fn decode(&self) -> Result<Sealed<'_>, Refusal> {
+    pub(super) fn decode(&self) -> Result<Sealed<'_>, CallbackRefusal> {
         if self.algorithm != ALGORITHM {
-            return Err(Refusal::UnsupportedAlgorithm { algorithm: shorten(&self.algorithm) });
+            return Err(CallbackRefusal::UnsupportedAlgorithm { algorithm: shorten(&self.algorithm) });
         }
         let nonce = self.nonce.as_bytes().try_into();
         let nonce =
@@ -85,17 +95,25 @@ struct MoneyBack {
     amount: Amount,
 }
 
+/// What a notice of any type may name.
+#[derive(Deserialize)]
+struct Named {
+    out_trade_no: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Amount {
+    #[serde(deserialize_with = "Whole::read")]
     total: i64,
     currency: Option<Currency>,
     /// Of refunds: what this one gave back.
+    #[serde(default, deserialize_with = "Whole::read_optional")]
     refund: Option<i64>,
 }
 
 impl Amount {
     /// The whole amount of the payment.
-    fn money(&self) -> Result<Money, Refusal> {
+    fn money(&self) -> Result<Money, CallbackRefusal> {
         let currency = match self.currency {
             Some(currency) => currency,
             None => Currency::parse(DEFAULT_CURRENCY).map_err(|error| unreadable(&error.to_string()))?,
@@ -105,20 +123,52 @@ impl Amount {
 }
 
 /// Parses an authentic body and what is encrypted in it.
-pub(super) fn parse(config: &WechatPay, account: &ChannelAccount, body: &[u8]) -> Result<Callback, Refusal> {
-    let Head { id, event_type } = serde_json::from_slice(body).map_err(not_the_format)?;
+pub(super) fn parse(
+    config: &WechatPay,
+    account: &ChannelAccount,
+    body: &[u8],
+) -> Result<Callback, CallbackRefusal> {
+    let Head { id, event_type, resource } = json(body)?;
     let dedupe_id = dedupe_id("id", id)?;
+    let original_type = resource.and_then(|resource| resource.original_type);
     let read = match event_type.as_str() {
-        "TRANSACTION.SUCCESS" => transaction,
+        "TRANSACTION.SUCCESS" if original_type.is_none_or(|original| original != PROFIT_SHARING) => {
+            transaction
+        }
         "REFUND.SUCCESS" => refund,
-        other => {
-            let reason = shorten(&format!("event_type {other:?} is of no concern"));
+        other_type => return other(config, dedupe_id, other_type, body),
+    };
+    let Envelope { resource } = json(body)?;
+    let resource = resource.ok_or_else(|| unreadable("resource: required"))?;
+    let plaintext = config.decrypt(&resource.decode()?)?;
+    read(config, account, dedupe_id, &plaintext)
+}
+
+/// Of a type that no fact is read from: whether it concerns a pay order all the same.
+fn other(
+    config: &WechatPay,
+    dedupe_id: String,
+    event_type: &str,
+    body: &[u8],
+) -> Result<Callback, CallbackRefusal> {
+    let Envelope { resource } = json(body)?;
+    let plaintext = resource.map(|resource| config.decrypt(&resource.decode()?)).transpose()?;
+    let named = plaintext.and_then(|plaintext| json::<Named>(&plaintext).ok()?.out_trade_no);
+    let code = match event_type {
+        "REFUND.ABNORMAL" => REFUND_ABNORMAL,
+        "REFUND.CLOSED" => REFUND_CLOSED,
+        complaint if complaint.starts_with(COMPLAINTS) => COMPLAINT,
+        _ if named.is_some() => UNKNOWN_EVENT,
+        _ => {
+            let reason = shorten(&format!(
+                "event_type {event_type:?} is unknown, and no out_trade_no names a pay order"
+            ));
             return Ok(Callback::Ignored { dedupe_id, reason });
         }
     };
-    let Envelope { resource } = serde_json::from_slice(body).map_err(not_the_format)?;
-    let plaintext = config.decrypt(&resource.decode()?)?;
-    read(config, account, dedupe_id, &plaintext)
+    let reason = shorten(&format!("event_type {event_type:?} of {named:?} is none that pay orders know"));
+    let pay_order_no = named.and_then(|number| PayOrderNo::parse(number).ok());
+    Ok(Callback::Unbooked { dedupe_id, pay_order_no, code, reason })
 }
 
 fn transaction(
@@ -126,12 +176,12 @@ fn transaction(
     account: &ChannelAccount,
     dedupe_id: String,
     plaintext: &[u8],
-) -> Result<Callback, Refusal> {
-    let stated: Payment = serde_json::from_slice(plaintext).map_err(not_the_format)?;
+) -> Result<Callback, CallbackRefusal> {
+    let stated: Payment = json(plaintext)?;
     check_mchid(config, &stated.mchid)?;
     if !config.appids.contains(&stated.appid) {
         let got = shorten(&stated.appid);
-        return Err(Refusal::OtherAccount { code: "appid_mismatch", field: "appid", got });
+        return Err(CallbackRefusal::OtherAccount { code: "appid_mismatch", field: "appid", got });
     }
     let kind = match stated.trade_state.as_str() {
         // A payment that was given back had been made; the refund has a notice of its own.
@@ -174,8 +224,8 @@ fn refund(
     account: &ChannelAccount,
     dedupe_id: String,
     plaintext: &[u8],
-) -> Result<Callback, Refusal> {
-    let stated: MoneyBack = serde_json::from_slice(plaintext).map_err(not_the_format)?;
+) -> Result<Callback, CallbackRefusal> {
+    let stated: MoneyBack = json(plaintext)?;
     check_mchid(config, &stated.mchid)?;
     if stated.refund_status != "SUCCESS" {
         let detail =
@@ -198,10 +248,10 @@ fn refund(
     Ok(Callback::Fact(ChannelFact { dedupe_id, pay_order_no, fact }))
 }
 
-fn check_mchid(config: &WechatPay, mchid: &str) -> Result<(), Refusal> {
+fn check_mchid(config: &WechatPay, mchid: &str) -> Result<(), CallbackRefusal> {
     if mchid == config.mchid {
         Ok(())
     } else {
-        Err(Refusal::OtherAccount { code: "mchid_mismatch", field: "mchid", got: shorten(mchid) })
+        Err(CallbackRefusal::OtherAccount { code: "mchid_mismatch", field: "mchid", got: shorten(mchid) })
     }
 }

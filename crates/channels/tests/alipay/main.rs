@@ -5,7 +5,7 @@ mod properties;
 mod vectors;
 
 use channels::alipay::{Notice, Sent, Signer, simulate};
-use channels::{Callback, ChannelFact, ChannelSet, Refusal, Request};
+use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelFact, ChannelSet};
 use events::{Currency, Money, PayOrderNo};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -42,11 +42,11 @@ fn channels(app_id: &str, seller_id: &str, keys: &[&str]) -> ChannelSet {
 }
 
 /// What the account of the vectors says to this body.
-fn verify(body: &[u8]) -> Result<Callback, Refusal> {
+fn verify(body: &[u8]) -> Result<Callback, CallbackRefusal> {
     let config = config();
     let channels = channels(&config.app_id, &config.seller_id, &[&config.alipay_public_key_spki_base64]);
     let account = channels.account("alipay_main").expect("it is configured");
-    account.verify(&Request { headers: &[], body }, NOW)
+    account.verify(&CallbackRequest { headers: &[], body }, NOW)
 }
 
 fn signer(charset: &str) -> Signer {

@@ -1,7 +1,7 @@
 //! Whatever comes in: no panic, no change on the way, and what is signed is what is read.
 
 use channels::alipay::{Notice, simulate};
-use channels::{Callback, Refusal};
+use channels::{Callback, CallbackRefusal};
 use events::{Currency, FactKind, Money, PayOrderNo};
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -93,6 +93,6 @@ proptest! {
     ) {
         let body = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         let verdict = verify(body.as_bytes());
-        prop_assert!(verdict.as_ref().is_err_and(|refusal: &Refusal| !refusal.is_authentic()), "{verdict:?}");
+        prop_assert!(verdict.as_ref().is_err_and(|refusal: &CallbackRefusal| !refusal.is_authentic()), "{verdict:?}");
     }
 }

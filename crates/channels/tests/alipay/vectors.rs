@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use channels::{Account, Answer, Callback, ChannelFact, Outcome, Request};
+use channels::{Account, Callback, CallbackOutcome, CallbackRequest, ChannelAnswer, ChannelFact};
 use events::{
     ChannelAccount, ContradictionReason, FactKind, MerchantId, Money, OrderNo, PayOrder, Purpose, Status,
-    Verdict, transition,
+    Transition, transition,
 };
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -74,7 +74,7 @@ struct Normalized {
 struct Judged {
     reason: String,
     authentic: bool,
-    answer: Answer,
+    answer: ChannelAnswer,
     stated: Option<ChannelFact>,
 }
 
@@ -111,30 +111,30 @@ fn judge(account: &Account, sending: &Sending, orders: &mut BTreeMap<String, Pay
     let headers: Vec<_> =
         sending.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let body = STANDARD.decode(&sending.body_base64).expect("it is base64");
-    let judged = |outcome: &Outcome<'_>, reason: &str, stated| Judged {
+    let judged = |outcome: &CallbackOutcome<'_>, reason: &str, stated| Judged {
         reason: reason.to_owned(),
-        authentic: !matches!(outcome, Outcome::Refused(refusal) if !refusal.is_authentic()),
+        authentic: !matches!(outcome, CallbackOutcome::Refused(refusal) if !refusal.is_authentic()),
         answer: account.answer(outcome),
         stated,
     };
-    let stated = match account.verify(&Request { headers: &headers, body: &body }, NOW) {
-        Err(refusal) => return judged(&Outcome::Refused(&refusal), refusal.code(), None),
-        Ok(Callback::Ignored { .. }) => return judged(&Outcome::Ignored, "no_transition", None),
+    let stated = match account.verify(&CallbackRequest { headers: &headers, body: &body }, NOW) {
+        Err(refusal) => return judged(&CallbackOutcome::Refused(&refusal), refusal.code(), None),
+        Ok(Callback::Ignored { .. }) => return judged(&CallbackOutcome::Ignored, "no_transition", None),
         Ok(Callback::Unbooked { code, .. }) => panic!("{code} is not in the vectors"),
         Ok(Callback::Fact(stated)) => stated,
     };
     let Some(order) = orders.get_mut(stated.pay_order_no.as_str()) else {
-        return judged(&Outcome::UnknownPayOrder, "order_not_found", Some(stated));
+        return judged(&CallbackOutcome::UnknownPayOrder, "order_not_found", Some(stated));
     };
     match transition(order, &stated.fact) {
-        Verdict::Applied(steps) => {
+        Transition::Applied(steps) => {
             order.clone_from(&steps.last().expect("there is a step").order);
-            judged(&Outcome::Accepted, "ok", Some(stated))
+            judged(&CallbackOutcome::Accepted, "ok", Some(stated))
         }
-        Verdict::Duplicate => judged(&Outcome::Duplicate, "duplicate", Some(stated)),
-        Verdict::Contradiction(reason) => {
+        Transition::Duplicate => judged(&CallbackOutcome::Duplicate, "duplicate", Some(stated)),
+        Transition::Contradiction(reason) => {
             assert_eq!(reason, ContradictionReason::AmountMismatch, "no other is in the vectors");
-            judged(&Outcome::Contradiction(reason), reason.as_str(), Some(stated))
+            judged(&CallbackOutcome::Contradiction(reason), reason.as_str(), Some(stated))
         }
     }
 }

@@ -6,7 +6,7 @@ mod vectors;
 
 use ::events::{Currency, Money, PayOrderNo};
 use channels::stripe::{Kind, Notice, Secret};
-use channels::{Callback, ChannelSet, Refusal, Request};
+use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelSet};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -23,9 +23,9 @@ fn channels(more: &str) -> ChannelSet {
 }
 
 /// What an account with [`SECRET`] says to this, now.
-fn verify(headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, Refusal> {
+fn verify(headers: &[(&str, &str)], body: &[u8]) -> Result<Callback, CallbackRefusal> {
     let channels = channels(&format!("secret = '{SECRET}'"));
-    channels.account("stripe_main").expect("it is configured").verify(&Request { headers, body }, NOW)
+    channels.account("stripe_main").expect("it is configured").verify(&CallbackRequest { headers, body }, NOW)
 }
 
 fn secret() -> Secret {

@@ -1,7 +1,8 @@
 //! Whatever comes in: no panic, no change on the way, and what is signed is what is read.
 
 use channels::Callback;
-use channels::stripe::{Kind, Notice, REFUND_FAILED, sign, simulate};
+use channels::stripe::{Kind, Notice, sign, simulate};
+use channels::unbooked::REFUND_FAILED;
 use events::{Currency, FactKind, Money, PayOrderNo};
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -27,6 +28,9 @@ fn any_notice() -> impl Strategy<Value = Notice> {
                 let hundreds = |minor: i64| minor - minor % 100;
                 // What names a session's pay order must look like a number of payrelay's.
                 let is_session = kind.as_str().starts_with("checkout");
+                // Only refunds fail or are cancelled.
+                let payment_status =
+                    if is_session && payment_status != "paid" { "unpaid".to_owned() } else { payment_status };
                 let pay_order_no = if is_session { NUMBER.to_owned() } else { pay_order_no };
                 Notice {
                     kind,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use channels::{Callback, ChannelFact, Refusal, Request};
+use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelFact};
 use events::FactKind;
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -101,8 +101,8 @@ fn every_case_has_its_verdict_and_reason() {
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let body = STANDARD.decode(request.body_base64).unwrap();
         let now = OffsetDateTime::from_unix_timestamp(now).unwrap();
-        let verdict = account.verify(&Request { headers: &headers, body: &body }, now);
-        let reason = verdict.as_ref().map_or_else(Refusal::code, |_| "ok");
+        let verdict = account.verify(&CallbackRequest { headers: &headers, body: &body }, now);
+        let reason = verdict.as_ref().map_or_else(CallbackRefusal::code, |_| "ok");
         assert_eq!(reason, expect.reason, "{name}: {verdict:?}");
         assert_eq!(verdict.is_ok(), expect.valid, "{name}: {verdict:?}");
         if let Some(expected) = expect.normalized {

@@ -9,12 +9,14 @@ use channels::wechatpay::simulate;
 use crate::support::{ACCOUNT, KEY_ID, NOW, fields, paid, signer, stated, vectors, verify};
 
 /// The files that the tests name.
-fn read_file(path: &Path) -> io::Result<String> {
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let config = vectors().config;
     match path.to_str() {
-        Some("certificate.pem") => Ok(config.platform_certificates.into_values().next().expect("a key")),
-        Some("public.pem") => Ok(config.platform_public_keys.into_values().next().expect("a key")),
-        Some("api_v3_key") => Ok(format!("{}\n", config.apiv3_key)),
+        Some("certificate.pem") => {
+            Ok(config.platform_certificates.into_values().next().expect("a key").into())
+        }
+        Some("public.pem") => Ok(config.platform_public_keys.into_values().next().expect("a key").into()),
+        Some("api_v3_key") => Ok(format!("{}\n", config.apiv3_key).into()),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -71,9 +73,9 @@ fn every_error_comes_at_once() {
         "mchid: expected a text, got an empty one",
         "appid: expected a string, got integer",
         "api_v3_key: expected an APIv3 key of 32 bytes, this one has 5",
-        "certificate: expected a certificate in PEM",
+        "certificate: expected a certificate (-----BEGIN CERTIFICATE-----) in PEM",
         "certificate_files: cannot read the file named there",
-        "public_keys: expected PEM",
+        "public_keys: expected a public key (-----BEGIN PUBLIC KEY-----) in PEM",
         "public_keys: expected a table of one or more names and strings",
         "public_key_files: expected a table of one or more names and strings",
         "mchID: unknown field",

@@ -1,7 +1,7 @@
 //! What notices state, and which ones are refused.
 
 use channels::wechatpay::{Kind, Notice, Sent, seal, sign, simulate};
-use channels::{Callback, ChannelFact, Outcome, Refusal};
+use channels::{Callback, CallbackOutcome, CallbackRefusal, ChannelFact, unbooked};
 use events::{ChannelAccount, ContradictionReason, Fact, FactKind, Money, PayOrderNo};
 use serde_json::{Value, json};
 use time::Duration;
@@ -39,22 +39,22 @@ fn with(mut plain: Value, changes: &Value) -> Value {
 }
 
 /// What becomes of an authentic notice of this event.
-fn verdict(event_type: &str, plaintext: &str) -> Result<Callback, Refusal> {
+fn verdict(event_type: &str, plaintext: &str) -> Result<Callback, CallbackRefusal> {
     verify(&account(), &seal((event_type, plaintext), "EV-1", &signer(), NOW).expect("it is signed"))
 }
 
-fn of_payment(changes: &Value) -> Result<Callback, Refusal> {
+fn of_payment(changes: &Value) -> Result<Callback, CallbackRefusal> {
     verdict("TRANSACTION.SUCCESS", &payment(changes).to_string())
 }
 
-fn of_refund(changes: &Value) -> Result<Callback, Refusal> {
+fn of_refund(changes: &Value) -> Result<Callback, CallbackRefusal> {
     verdict("REFUND.SUCCESS", &refund(changes).to_string())
 }
 
 /// The detail of what is authentic but wrong.
-fn unreadable(verdict: Result<Callback, Refusal>) -> String {
+fn unreadable(verdict: Result<Callback, CallbackRefusal>) -> String {
     match verdict {
-        Err(Refusal::Unreadable { detail }) => detail,
+        Err(CallbackRefusal::Unreadable { detail }) => detail,
         other => panic!("expected to be unreadable, got {other:?}"),
     }
 }
@@ -120,14 +120,55 @@ fn a_refund_states_its_own_amount_beside_the_whole_one() {
 }
 
 #[test]
-fn events_of_no_concern_are_acknowledged_without_being_opened() {
-    for event_type in ["REFUND.ABNORMAL", "REFUND.CLOSED", "PAYSCORE.USER_PAID", ""] {
-        let Ok(Callback::Ignored { dedupe_id, reason }) = verdict(event_type, "not even JSON") else {
+fn other_events_are_kept_if_they_concern_a_pay_order_and_ignored_by_their_true_reason_if_not() {
+    let named = r#"{"out_trade_no": "P1"}"#;
+    for (event_type, plaintext, code, number) in [
+        ("REFUND.ABNORMAL", named, unbooked::REFUND_ABNORMAL, Some("P1")),
+        ("REFUND.ABNORMAL", "not even JSON", unbooked::REFUND_ABNORMAL, None),
+        ("REFUND.CLOSED", named, unbooked::REFUND_CLOSED, Some("P1")),
+        ("COMPLAINT.CREATE", r#"{"complaint_id": "1"}"#, unbooked::COMPLAINT, None),
+        ("PAYSCORE.USER_PAID", named, unbooked::UNKNOWN_EVENT, Some("P1")),
+        ("TRANSACTION.CLOSED", r#"{"out_trade_no": "a b"}"#, unbooked::UNKNOWN_EVENT, None),
+    ] {
+        let Ok(Callback::Unbooked { dedupe_id, pay_order_no, code: got, reason }) =
+            verdict(event_type, plaintext)
+        else {
+            panic!("{event_type} {plaintext} is booked")
+        };
+        assert_eq!((dedupe_id.as_str(), got), ("EV-1", code), "{event_type}");
+        assert_eq!(pay_order_no.as_ref().map(PayOrderNo::as_str), number, "{event_type}");
+        assert!(reason.contains(event_type), "{reason}");
+    }
+    for (event_type, plaintext) in [
+        ("PAYSCORE.USER_OPEN_SERVICE", "{}"),
+        ("COUPON.USE", "not even JSON"),
+        ("", r#"{"out_trade_no": null}"#),
+    ] {
+        let Ok(Callback::Ignored { dedupe_id, reason }) = verdict(event_type, plaintext) else {
             panic!("{event_type} is not ignored")
         };
         assert_eq!(dedupe_id, "EV-1");
-        assert!(reason.contains(event_type), "{reason}");
+        assert!(reason.contains(event_type) && reason.contains("no out_trade_no"), "{reason}");
     }
+}
+
+#[test]
+fn profit_sharing_is_no_payment_although_its_event_has_the_same_type() {
+    let signer = signer();
+    let sent = seal(
+        ("TRANSACTION.SUCCESS", r#"{"out_order_no": "S1", "transaction_id": "T1"}"#),
+        "EV-1",
+        &signer,
+        NOW,
+    );
+    let body =
+        sent.unwrap().body.replace(r#""original_type":"transaction""#, r#""original_type":"profitsharing""#);
+    assert!(body.contains("profitsharing"), "{body}");
+    let verdict = verify(&account(), &sign(body, &signer, NOW).unwrap());
+    assert!(
+        matches!(&verdict, Ok(Callback::Ignored { reason, .. }) if reason.contains("no out_trade_no")),
+        "{verdict:?}"
+    );
 }
 
 #[test]
@@ -137,7 +178,7 @@ fn another_merchant_or_application_is_refused_by_name() {
         (of_refund(&json!({"mchid": "1900000002"})), "mchid_mismatch"),
         (of_payment(&json!({"appid": "wx0"})), "appid_mismatch"),
     ] {
-        assert_eq!(verdict.as_ref().map_err(Refusal::code), Err(code), "{verdict:?}");
+        assert_eq!(verdict.as_ref().map_err(CallbackRefusal::code), Err(code), "{verdict:?}");
     }
 }
 
@@ -185,10 +226,10 @@ fn an_envelope_must_be_whole() {
     let resource = json!({"algorithm": "AEAD_AES_256_GCM", "ciphertext": "AAAA", "nonce": "fdasflkja484"});
     let envelope =
         |resource: &Value| json!({"id": "EV-1", "event_type": "TRANSACTION.SUCCESS", "resource": resource});
-    assert_eq!(sent(&envelope(&resource)), Err(Refusal::DecryptFailed));
+    assert_eq!(sent(&envelope(&resource)), Err(CallbackRefusal::DecryptFailed));
     assert_eq!(
         sent(&envelope(&with(resource.clone(), &json!({"ciphertext": ""})))),
-        Err(Refusal::DecryptFailed)
+        Err(CallbackRefusal::DecryptFailed)
     );
     for (field, value) in [
         ("ciphertext", json!(null)),
@@ -222,7 +263,7 @@ fn associated_data_may_be_empty_and_must_be_right() {
     let mut body: Value = serde_json::from_str(&sealed.body).unwrap();
     body["resource"]["associated_data"] = "refund".into();
     let sent = sign(body.to_string(), &signer(), NOW).unwrap();
-    assert_eq!(verify(&account(), &sent), Err(Refusal::DecryptFailed));
+    assert_eq!(verify(&account(), &sent), Err(CallbackRefusal::DecryptFailed));
 
     // An event type without a part before its point is sealed without associated data.
     let sealed = seal((".", &payment(&json!({})).to_string()), "EV-1", &signer(), NOW).unwrap();
@@ -235,7 +276,7 @@ fn associated_data_may_be_empty_and_must_be_right() {
 }
 
 /// What becomes of a good callback with one header replaced, or removed.
-fn with_header(name: &str, value: Option<&str>) -> Result<Callback, Refusal> {
+fn with_header(name: &str, value: Option<&str>) -> Result<Callback, CallbackRefusal> {
     let sent = simulate(&paid(), "EV-1", &signer(), NOW).expect("it is signed");
     let others = sent.headers().into_iter().filter(|(known, _)| *known != name);
     let headers: Vec<_> = others.chain(value.map(|value| (name, value))).collect();
@@ -244,8 +285,9 @@ fn with_header(name: &str, value: Option<&str>) -> Result<Callback, Refusal> {
 
 #[test]
 fn headers_must_be_there_and_right() {
-    let code =
-        |name: &str, value: Option<&str>| with_header(name, value).as_ref().map_err(Refusal::code).err();
+    let code = |name: &str, value: Option<&str>| {
+        with_header(name, value).as_ref().map_err(CallbackRefusal::code).err()
+    };
     for name in ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"] {
         assert_eq!(code(name, None), Some("missing_header"), "{name}");
     }
@@ -285,29 +327,29 @@ fn five_minutes_from_our_clock_are_too_far_on_either_side() {
         stated(at(seconds));
     }
     for seconds in [-300, 300] {
-        assert_eq!(at(seconds), Err(Refusal::Expired { distance_seconds: 300 }), "{seconds}");
+        assert_eq!(at(seconds), Err(CallbackRefusal::Expired { distance_seconds: 300 }), "{seconds}");
     }
 }
 
 #[test]
 fn every_outcome_has_its_answer() {
     let channels = account();
-    let answer = |outcome: Outcome<'_>| {
+    let answer = |outcome: CallbackOutcome<'_>| {
         let answer = channels.account(ACCOUNT).unwrap().answer(&outcome);
         assert_eq!(answer.content_type, Some("application/json"));
         (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap())
     };
-    for outcome in [Outcome::Accepted, Outcome::Duplicate, Outcome::Ignored] {
+    for outcome in [CallbackOutcome::Accepted, CallbackOutcome::Duplicate, CallbackOutcome::Ignored] {
         assert_eq!(answer(outcome), (200, json!({"code": "SUCCESS", "message": "成功"})));
     }
-    let forged = Refusal::BadSignature { detail: "no".to_owned() };
+    let forged = CallbackRefusal::BadSignature { detail: "no".to_owned() };
     for (outcome, status, message) in [
-        (Outcome::Refused(&forged), 401, "bad_signature"),
-        (Outcome::Refused(&Refusal::Probe), 401, "probe"),
-        (Outcome::Refused(&Refusal::DecryptFailed), 500, "decrypt_failed"),
-        (Outcome::Contradiction(ContradictionReason::SecondTrade), 500, "second_trade"),
-        (Outcome::UnknownPayOrder, 404, "unknown_pay_order"),
-        (Outcome::NotPersisted, 503, "not_persisted"),
+        (CallbackOutcome::Refused(&forged), 401, "bad_signature"),
+        (CallbackOutcome::Refused(&CallbackRefusal::Probe), 401, "probe"),
+        (CallbackOutcome::Refused(&CallbackRefusal::DecryptFailed), 500, "decrypt_failed"),
+        (CallbackOutcome::Contradiction(ContradictionReason::SecondTrade), 500, "second_trade"),
+        (CallbackOutcome::UnknownPayOrder, 404, "unknown_pay_order"),
+        (CallbackOutcome::NotPersisted, 503, "not_persisted"),
     ] {
         assert_eq!(answer(outcome), (status, json!({"code": "FAIL", "message": message})));
     }
@@ -321,12 +363,12 @@ fn certificate_and_public_key_are_taken_side_by_side() {
     stated(verify(&channels, &simulate(&paid(), "EV-1", &signer, NOW).unwrap()));
     signer.serial = KEY_ID.to_owned();
     let verdict = verify(&channels, &simulate(&paid(), "EV-1", &signer, NOW).unwrap());
-    assert!(matches!(verdict, Err(Refusal::BadSignature { .. })), "{verdict:?}");
+    assert!(matches!(verdict, Err(CallbackRefusal::BadSignature { .. })), "{verdict:?}");
     signer.key = vectors().config.public_key_private_key.parse().unwrap();
     stated(verify(&channels, &simulate(&paid(), "EV-1", &signer, NOW).unwrap()));
     signer.serial.push('0');
     let verdict = verify(&channels, &simulate(&paid(), "EV-1", &signer, NOW).unwrap());
-    assert!(matches!(verdict, Err(Refusal::UnknownSerial { .. })), "{verdict:?}");
+    assert!(matches!(verdict, Err(CallbackRefusal::UnknownSerial { .. })), "{verdict:?}");
 }
 
 #[test]

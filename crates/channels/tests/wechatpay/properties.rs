@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use channels::wechatpay::{Kind, Notice, Signer, seal, sign, simulate};
-use channels::{Callback, ChannelSet, Refusal};
+use channels::{Callback, CallbackRefusal, ChannelSet};
 use events::{FactKind, Money, PayOrderNo, to_micros};
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn arbitrary_signed_bodies_are_judged_without_a_panic(body: String) {
         let verdict = verify(&ACCOUNT, &sign(body, &SIGNER, NOW).unwrap());
-        prop_assert!(matches!(verdict, Err(Refusal::Unreadable { .. })), "{:?}", verdict);
+        prop_assert!(matches!(verdict, Err(CallbackRefusal::Unreadable { .. })), "{:?}", verdict);
     }
 
     #[test]
@@ -113,7 +113,7 @@ proptest! {
             "algorithm": algorithm, "ciphertext": ciphertext, "nonce": nonce, "associated_data": associated_data,
         }});
         let verdict = verify(&ACCOUNT, &sign(body.to_string(), &SIGNER, NOW).unwrap());
-        prop_assert!(verdict.as_ref().is_err_and(Refusal::is_authentic), "{:?}", verdict);
+        prop_assert!(verdict.as_ref().is_err_and(CallbackRefusal::is_authentic), "{:?}", verdict);
     }
 
     /// Plaintexts of the right shape with wild values, to get behind the JSON parser.
@@ -134,7 +134,7 @@ proptest! {
         let sealed = seal((&event_type, &plaintext.to_string()), "EV-1", &SIGNER, NOW).unwrap();
         match verify(&ACCOUNT, &sealed) {
             Ok(Callback::Fact(stated)) => prop_assert!(stated.fact.amount.unwrap().amount_minor >= 0),
-            Ok(Callback::Ignored { .. }) | Err(Refusal::Unreadable { .. }) => {}
+            Ok(Callback::Ignored { .. }) | Err(CallbackRefusal::Unreadable { .. }) => {}
             other => return Err(TestCaseError::fail(format!("{other:?}"))),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use channels::wechatpay::{Kind, Notice, Sent, Signer};
-use channels::{Callback, ChannelFact, ChannelSet, Refusal, Request};
+use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelFact, ChannelSet};
 use events::{Currency, Money, PayOrderNo};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -123,7 +123,7 @@ pub(crate) fn paid() -> Notice {
     }
 }
 
-pub(crate) fn verify(channels: &ChannelSet, sent: &Sent) -> Result<Callback, Refusal> {
+pub(crate) fn verify(channels: &ChannelSet, sent: &Sent) -> Result<Callback, CallbackRefusal> {
     verify_raw(channels, &sent.headers(), sent.body.as_bytes(), NOW)
 }
 
@@ -132,12 +132,12 @@ pub(crate) fn verify_raw(
     headers: &[(&str, &str)],
     body: &[u8],
     now: OffsetDateTime,
-) -> Result<Callback, Refusal> {
-    channels.account(ACCOUNT).expect("it is configured").verify(&Request { headers, body }, now)
+) -> Result<Callback, CallbackRefusal> {
+    channels.account(ACCOUNT).expect("it is configured").verify(&CallbackRequest { headers, body }, now)
 }
 
 /// The fact that the channel states.
-pub(crate) fn stated(verdict: Result<Callback, Refusal>) -> ChannelFact {
+pub(crate) fn stated(verdict: Result<Callback, CallbackRefusal>) -> ChannelFact {
     match verdict {
         Ok(Callback::Fact(stated)) => stated,
         other => panic!("expected a fact, got {other:?}"),

@@ -1,6 +1,6 @@
 //! Every case of the vectors, with its reason and its answer.
 
-use channels::{Callback, ChannelFact, Outcome, Refusal};
+use channels::{Callback, CallbackOutcome, CallbackRefusal, ChannelFact};
 use events::{ContradictionReason, FactKind, Money};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -28,18 +28,18 @@ const CASES: [(&str, &str); 15] = [
 ];
 
 /// The outcome of a case for its channel. The amount is compared as the ingress does it: with the pay order's.
-fn outcome(verdict: &Result<Callback, Refusal>, order: Money) -> (String, Outcome<'_>) {
+fn outcome(verdict: &Result<Callback, CallbackRefusal>, order: Money) -> (String, CallbackOutcome<'_>) {
     match verdict {
-        Err(refusal) => (refusal.code().to_owned(), Outcome::Refused(refusal)),
+        Err(refusal) => (refusal.code().to_owned(), CallbackOutcome::Refused(refusal)),
         Ok(Callback::Unbooked { code, .. }) => panic!("{code} is not in the vectors"),
-        Ok(Callback::Ignored { reason, .. }) => (reason.clone(), Outcome::Ignored),
+        Ok(Callback::Ignored { reason, .. }) => (reason.clone(), CallbackOutcome::Ignored),
         Ok(Callback::Fact(ChannelFact { fact, .. })) if fact.amount != Some(order) => {
             let reason = ContradictionReason::AmountMismatch;
-            (reason.as_str().to_owned(), Outcome::Contradiction(reason))
+            (reason.as_str().to_owned(), CallbackOutcome::Contradiction(reason))
         }
         Ok(Callback::Fact(stated)) => match stated.fact.kind {
-            FactKind::PartRefunded { .. } => ("refund_event".to_owned(), Outcome::Accepted),
-            _ => ("ok".to_owned(), Outcome::Accepted),
+            FactKind::PartRefunded { .. } => ("refund_event".to_owned(), CallbackOutcome::Accepted),
+            _ => ("ok".to_owned(), CallbackOutcome::Accepted),
         },
     }
 }
@@ -57,7 +57,7 @@ fn every_case_has_its_reason_and_its_answer() {
         let verdict = verify_raw(&channels, &request.headers(), &request.body(), now);
         let (reason, outcome) = outcome(&verdict, order);
         assert_eq!(&reason, &expect.reason, "{name}: {verdict:?}");
-        let taken = matches!(outcome, Outcome::Accepted);
+        let taken = matches!(outcome, CallbackOutcome::Accepted);
         assert_eq!(taken, expect.accept, "{name}");
 
         let answer = channels.account(ACCOUNT).unwrap().answer(&outcome);
@@ -112,16 +112,17 @@ fn the_official_signature_is_taken_by_the_serial_of_its_certificate() {
     let (headers, body) = (case.request.headers(), case.request.body());
     let verdict = verify_raw(&channels(&with), &headers, &body, now);
     assert!(
-        verdict
-            .as_ref()
-            .map_or_else(Refusal::is_authentic, |callback| matches!(callback, Callback::Ignored { .. })),
+        verdict.as_ref().map_or_else(CallbackRefusal::is_authentic, |callback| matches!(
+            callback,
+            Callback::Ignored { .. }
+        )),
         "{verdict:?}"
     );
     let other = verify_raw(&channels(&fields(&vectors.config)), &headers, &body, now);
-    assert!(matches!(other, Err(Refusal::UnknownSerial { .. })), "{other:?}");
+    assert!(matches!(other, Err(CallbackRefusal::UnknownSerial { .. })), "{other:?}");
     let changed = [body.as_slice(), b" "].concat();
     let forged = verify_raw(&channels(&with), &headers, &changed, now);
-    assert!(matches!(forged, Err(Refusal::BadSignature { .. })), "{forged:?}");
+    assert!(matches!(forged, Err(CallbackRefusal::BadSignature { .. })), "{forged:?}");
 }
 
 /// An official plaintext that is no JSON: getting as far as to say so shows that it was opened.
@@ -145,7 +146,7 @@ fn the_official_ciphertext_opens_under_its_key_alone() {
     let key = official["apiv3_key"].as_str().unwrap();
     let other = &vectors.config.apiv3_key;
     for keys in [format!("['{key}']"), format!("['{other}', '{key}']")] {
-        assert!(matches!(verdict(&keys), Err(Refusal::Unreadable { .. })), "{:?}", verdict(&keys));
+        assert!(matches!(verdict(&keys), Err(CallbackRefusal::Unreadable { .. })), "{:?}", verdict(&keys));
     }
-    assert_eq!(verdict(&format!("['{other}']")), Err(Refusal::DecryptFailed));
+    assert_eq!(verdict(&format!("['{other}']")), Err(CallbackRefusal::DecryptFailed));
 }

@@ -4,23 +4,14 @@
 //! interpreter, or no package to be had, a test is skipped, and says so on the terminal.
 
 use std::collections::HashMap;
-use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
+use std::process::{self, Command};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
-/// For installing all packages of one manifest.
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Present in a folder whose packages are all there.
-const COMPLETE: &str = "complete";
-/// How much of what an installer wrote says why it failed.
-const REASON_LINES: usize = 12;
+use super::skip::skip;
+use super::tools::{finish, folder};
 
 /// What has been prepared, or why it cannot be, by manifest: nothing is tried twice in a process.
 static PREPARED: Mutex<Option<HashMap<PathBuf, Result<Interpreter, String>>>> = Mutex::new(None);
@@ -39,11 +30,17 @@ enum Language {
 }
 
 /// `python3` with the packages of this `requirements.txt`; `None` after a message that the test is skipped, and why.
+///
+/// # Panics
+/// With `CI=true`, where it is not to be had.
 pub fn python(requirements: &Path) -> Option<Interpreter> {
     prepared(Language::Python, requirements)
 }
 
 /// `node` with the packages of this `package.json`; `None` after a message that the test is skipped, and why.
+///
+/// # Panics
+/// With `CI=true`, where it is not to be had.
 pub fn node(package: &Path) -> Option<Interpreter> {
     prepared(Language::Node, package)
 }
@@ -68,6 +65,14 @@ impl Interpreter {
         }
     }
 
+    /// A command that runs a program of one of the packages.
+    pub fn program(&self, name: &str) -> Command {
+        match self.language {
+            Language::Python => self.run([self.folder.join("bin").join(name)]),
+            Language::Node => self.run([self.folder.join("node_modules/.bin").join(name)]),
+        }
+    }
+
     /// The interpreter with arguments.
     pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Command {
         let mut command = match self.language {
@@ -85,13 +90,7 @@ fn prepared(language: Language, manifest: &Path) -> Option<Interpreter> {
     match known.or_insert_with(|| prepare(language, manifest)) {
         Ok(interpreter) => Some(interpreter.clone()),
         Err(reason) => {
-            let test = thread::current().name().unwrap_or("a test").to_owned();
-            // Not by `eprintln!`, which is shown for tests that fail only.
-            let _ = writeln!(
-                io::stderr(),
-                "SKIPPED {test}: no {language:?} with {}: {reason}",
-                manifest.display()
-            );
+            skip(&format!("no {language:?} with {}: {reason}", manifest.display()));
             None
         }
     }
@@ -101,18 +100,8 @@ fn prepare(language: Language, manifest: &Path) -> Result<Interpreter, String> {
     let packages = fs::read(manifest).map_err(|error| error.to_string())?;
     let mut hasher = DefaultHasher::new();
     packages.hash(&mut hasher);
-    let all = target()?.join("interpreters");
-    let folder = all.join(format!("{language:?}-{:016x}", hasher.finish()).to_lowercase());
-    fs::create_dir_all(&all).map_err(|error| error.to_string())?;
-    // Another test program may be about to do the same.
-    let lock = File::create(folder.with_extension("lock")).map_err(|error| error.to_string())?;
-    lock.lock().map_err(|error| error.to_string())?;
-    if !folder.join(COMPLETE).is_file() {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).map_err(|error| error.to_string())?;
-        install(language, manifest, &folder)?;
-        fs::write(folder.join(COMPLETE), "").map_err(|error| error.to_string())?;
-    }
+    let name = format!("{language:?}-{:016x}", hasher.finish()).to_lowercase();
+    let folder = folder(&name, |folder| install(language, manifest, folder))?;
     Ok(Interpreter { language, folder })
 }
 
@@ -132,37 +121,4 @@ fn install(language: Language, manifest: &Path, folder: &Path) -> Result<(), Str
             finish(npm.current_dir(folder), folder)
         }
     }
-}
-
-/// Runs a command to its end; the error is the end of what it wrote.
-fn finish(command: &mut Command, folder: &Path) -> Result<(), String> {
-    let log = folder.join("install.log");
-    let output = File::create(&log).map_err(|error| error.to_string())?;
-    let errors = output.try_clone().map_err(|error| error.to_string())?;
-    let program = command.get_program().display().to_string();
-    let spawned = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
-    let mut child = spawned.map_err(|error| format!("{program}: {error}"))?;
-    let deadline = Instant::now() + INSTALL_LIMIT;
-    loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => {
-                let log = fs::read_to_string(&log).unwrap_or_default();
-                let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-                let end = lines[lines.len().saturating_sub(REASON_LINES)..].join("\n  ");
-                return Err(format!("{program} ended with {status}:\n  {end}"));
-            }
-            None if Instant::now() > deadline => {
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err(format!("{program} took more than {} s", INSTALL_LIMIT.as_secs()));
-            }
-            None => thread::sleep(POLL_INTERVAL),
-        }
-    }
-}
-
-/// The target directory: test programs lie in its folder `{profile}/deps`.
-fn target() -> Result<PathBuf, String> {
-    let program = env::current_exe().map_err(|error| error.to_string())?;
-    program.ancestors().nth(3).map(Path::to_owned).ok_or_else(|| "no target directory".to_owned())
 }

@@ -1,8 +1,9 @@
 //! Bare order numbers, in the forms in which Spring AMQP's converters and simple publishers send them.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::DecodeError;
+use super::json::unmarked;
 
 /// `ObjectOutputStream` header, class descriptor of `java.lang.Long` and of `java.lang.Number`; then a big-endian i64.
 const JAVA_LONG: &[u8] = b"\xac\xed\x00\x05sr\x00\x0ejava.lang.Long;\x8b\xe4\x90\xcc\x8f#\xdf\x02\x00\x01J\x00\x05valuexr\x00\x10java.lang.Number\x86\xac\x95\x1d\x0b\x94\xe0\x8b\x02\x00\x00xp";
@@ -11,24 +12,18 @@ const JAVA_INTEGER: &[u8] = b"\xac\xed\x00\x05sr\x00\x11java.lang.Integer\x12\xe
 
 /// The order number as text, surrounding white space aside.
 pub(super) fn from_text(body: &[u8]) -> Result<String, DecodeError> {
-    let text = std::str::from_utf8(body).map_err(DecodeError::undecodable)?;
+    let text = std::str::from_utf8(unmarked(body)).map_err(DecodeError::undecodable)?;
     Ok(text.trim().to_owned())
 }
 
-/// The order number if the JSON is a string, an integer, or an object with no other field than `orderNo` or `order_no`.
-pub(super) fn from_json(body: &[u8]) -> Result<Option<String>, DecodeError> {
-    let value = serde_json::from_slice(body).map_err(DecodeError::undecodable)?;
-    if let Value::Object(fields) = &value {
-        let order_no = fields.get("orderNo").or_else(|| fields.get("order_no"));
-        return match order_no {
-            Some(order_no) if fields.len() == 1 => scalar(order_no).map(Some),
-            _ => Ok(None),
-        };
-    }
-    scalar(&value).map(Some)
+/// The order number of an object in which no other field than `orderNo` or `order_no` is set.
+pub(super) fn from_fields(fields: &Map<String, Value>) -> Option<Result<String, DecodeError>> {
+    let order_no = fields.get("orderNo").or_else(|| fields.get("order_no"))?;
+    (fields.len() == 1).then(|| from_value(order_no))
 }
 
-fn scalar(value: &Value) -> Result<String, DecodeError> {
+/// The order number if it is a string or an integer.
+pub(super) fn from_value(value: &Value) -> Result<String, DecodeError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),

@@ -1,20 +1,23 @@
 //! `pay.v1.PayEvent`, as protobuf and as proto3 JSON.
 
-use pbjson_types::Timestamp;
 use prost::Message;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::DecodeError;
+use super::timestamp::Timestamp;
+use super::{DecodeError, quoted};
 use crate::{
     ChannelAccount, Currency, EventId, EventType, InvalidEvent, MerchantId, Money, OrderNo, PayEvent,
     PayOrder, PayOrderNo, Purpose, Status, to_micros,
 };
 
+/// What `prost` and `pbjson` make of `proto/pay/v1`. The test `the_generated_code_is_current` of `scenarios` keeps and writes it.
 #[expect(clippy::pedantic, clippy::allow_attributes, unreachable_pub, reason = "generated code")]
 mod pb {
-    include!(concat!(env!("OUT_DIR"), "/pay.v1.rs"));
-    include!(concat!(env!("OUT_DIR"), "/pay.v1.serde.rs"));
+    include!("generated/pay.v1.rs");
+    include!("generated/pay.v1.serde.rs");
 }
 
 /// The longest text that a pay order carries along (`attach`, `subject`, `notify_url`), in bytes.
@@ -25,17 +28,27 @@ pub(super) fn encode(event: &PayEvent) -> Vec<u8> {
 }
 
 pub(super) fn encode_json(event: &PayEvent) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&to_message(event))
+    // By way of a value, which sorts the fields by their names.
+    serde_json::to_value(to_message(event)).map(|message| message.to_string())
 }
 
 pub(super) fn decode(body: &[u8]) -> Result<PayEvent, DecodeError> {
     Ok(from_message(pb::PayEvent::decode(body).map_err(DecodeError::undecodable)?)?)
 }
 
-pub(super) fn decode_json(body: &[u8]) -> Result<PayEvent, DecodeError> {
-    // What is JSON but no event has a wrong field: it is understood, and refused.
-    let message = serde_json::from_slice(body).map_err(|error| DecodeError::Invalid(error.to_string()))?;
+/// Reads what is JSON and an object: if it is no event, it is understood, and refused.
+pub(super) fn decode_json(fields: Map<String, Value>) -> Result<PayEvent, DecodeError> {
+    let message = pb::PayEvent::deserialize(&Value::Object(fields.clone()))
+        .map_err(|error| DecodeError::Invalid(culprit(fields).unwrap_or_else(|| error.to_string())))?;
     Ok(from_message(message)?)
+}
+
+/// The first field that cannot be read even alone, and why: the whole error names no field.
+fn culprit(fields: Map<String, Value>) -> Option<String> {
+    fields.into_iter().find_map(|(name, value)| {
+        let alone = Value::Object(Map::from_iter([(name.clone(), value)]));
+        pb::PayEvent::deserialize(&alone).err().map(|error| format!("{name}: {error}"))
+    })
 }
 
 fn to_message(event: &PayEvent) -> pb::PayEvent {
@@ -74,8 +87,8 @@ fn to_message(event: &PayEvent) -> pb::PayEvent {
         refunded_minor: order.refunded_minor,
         channel: order.channel.to_string(),
         channel_trade_no: order.channel_trade_no.clone().unwrap_or_default(),
-        paid_at: order.paid_at.map(to_timestamp),
-        occurred_at: Some(to_timestamp(event.occurred_at)),
+        paid_at: order.paid_at.map(Timestamp::from),
+        occurred_at: Some(event.occurred_at.into()),
         notify_url: order.notify_url.clone().unwrap_or_default(),
         attach: order.attach.clone().unwrap_or_default(),
         subject: order.subject.clone().unwrap_or_default(),
@@ -84,7 +97,7 @@ fn to_message(event: &PayEvent) -> pb::PayEvent {
 
 fn from_message(message: pb::PayEvent) -> Result<PayEvent, InvalidEvent> {
     let event_id = Uuid::parse_str(&message.event_id)
-        .map_err(|_| InvalidEvent::new("event_id", "a UUID", format!("{:?}", message.event_id)))?;
+        .map_err(|_| InvalidEvent::new("event_id", "a UUID", quoted(&message.event_id)))?;
     let event = PayEvent {
         event_id: EventId(event_id),
         event_type: event_type(&message)?,
@@ -98,7 +111,7 @@ fn from_message(message: pb::PayEvent) -> Result<PayEvent, InvalidEvent> {
 
 fn pay_order(message: pb::PayEvent) -> Result<PayOrder, InvalidEvent> {
     let currency = Currency::parse(&message.currency)
-        .map_err(|unknown| InvalidEvent::new("currency", "an ISO 4217 code", format!("{:?}", unknown.0)))?;
+        .map_err(|unknown| InvalidEvent::new("currency", "an ISO 4217 code", quoted(&unknown.0)))?;
     Ok(PayOrder {
         status: status(&message)?,
         purpose: purpose(&message)?,
@@ -159,7 +172,7 @@ fn identifier<T, E>(
     text: String,
     parse: impl FnOnce(String) -> Result<T, E>,
 ) -> Result<T, InvalidEvent> {
-    let got = format!("{text:.80?}");
+    let got = quoted(&text);
     parse(text).map_err(|_| InvalidEvent::new(field, "1 to 64 letters, digits or any of -_.:@", got))
 }
 
@@ -178,14 +191,9 @@ fn time(field: &'static str, timestamp: Option<Timestamp>) -> Result<Option<Offs
     let Some(timestamp) = timestamp else {
         return Ok(None);
     };
-    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
-    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .ok()
-        .filter(|time| (0..1_000_000_000).contains(&timestamp.nanos) && (1970..=9999).contains(&time.year()))
+    let time = timestamp
+        .to_time()
+        .filter(|time| time.year() >= 1970)
         .ok_or_else(|| InvalidEvent::new(field, "a time from 1970 to 9999", timestamp.seconds))?;
     Ok(Some(to_micros(time)))
-}
-
-fn to_timestamp(time: OffsetDateTime) -> Timestamp {
-    Timestamp { seconds: time.unix_timestamp(), nanos: i32::try_from(time.nanosecond()).unwrap_or_default() }
 }

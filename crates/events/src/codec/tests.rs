@@ -12,7 +12,7 @@ fn merchant() -> MerchantId {
 
 fn event() -> PayEvent {
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: EventId(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001)),
         event_type: EventType::Success,
         occurred_at: datetime!(2026-01-01 00:00:01.5 UTC),
         order: PayOrder {
@@ -109,6 +109,58 @@ fn proto3_json_takes_both_spellings_of_a_field() {
 }
 
 #[test]
+fn proto3_json_is_written_as_its_specification_says() {
+    let event = event();
+    let text = json_of(&encode_protobuf(&event)).unwrap();
+    assert_eq!(text, encode_json(&event).unwrap());
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let fields = ["amountMinor", "version", "status", "paidAt", "occurredAt"]
+        .map(|field| value[field].as_str().unwrap());
+    assert_eq!(
+        fields,
+        ["1999", "2", "PAY_ORDER_STATUS_TRADE_SUCCESS", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01.500Z"]
+    );
+    assert_eq!(json_of(b"\x01"), None);
+}
+
+/// Every field, as it has been published ever since.
+#[test]
+fn what_is_published_stays_as_it_is_byte_for_byte() {
+    let mut event = event();
+    event.event_type = EventType::Refunded;
+    event.occurred_at = datetime!(2026-01-01 00:00:01.000_005 UTC);
+    event.order.status = Status::PartiallyRefunded;
+    event.order.purpose = Purpose::Recharge;
+    event.order.refunded_minor = 500;
+    event.order.subject = Some("茶".to_owned());
+    event.order.notify_url = Some("https://m.example/paid".to_owned());
+    let protobuf = concat!(
+        "0a2430313938303030302d303030302d373030302d383030302d303030303030303030303031",
+        "10041a026d31220531303030312a02503130023806400348cf0f5203434e5958f403",
+        "62046d61696e6a02543172060880f2d6ca067a090881f2d6ca061088278201",
+        "1668747470733a2f2f6d2e6578616d706c652f706169648a0103783d31920103e88cb6",
+    );
+    assert_eq!(hex::encode(encode_protobuf(&event)), protobuf);
+    let json = concat!(
+        r#"{"amountMinor":"1999","attach":"x=1","channel":"main","channelTradeNo":"T1","currency":"CNY","#,
+        r#""eventId":"01980000-0000-7000-8000-000000000001","merchantId":"m1","#,
+        r#""notifyUrl":"https://m.example/paid","occurredAt":"2026-01-01T00:00:01.000005Z","orderNo":"10001","#,
+        r#""paidAt":"2026-01-01T00:00:00Z","payOrderNo":"P1","purpose":"PURPOSE_RECHARGE","refundedMinor":"500","#,
+        r#""status":"PAY_ORDER_STATUS_PARTIALLY_REFUNDED","subject":"茶","type":"PAY_EVENT_TYPE_REFUNDED","version":"2"}"#,
+    );
+    assert_eq!(encode_json(&event).unwrap(), json);
+}
+
+#[test]
+fn a_format_is_named_and_has_its_content_type() {
+    for (text, content_type) in [("protobuf", PROTOBUF), ("json", JSON)] {
+        let format: Format = text.parse().unwrap();
+        assert_eq!((format.to_string().as_str(), format.content_type()), (text, content_type));
+    }
+    assert!("JSON5".parse::<Format>().is_err_and(|error| error.contains("protobuf or json")));
+}
+
+#[test]
 fn wrong_fields_are_named() {
     let base: Value = serde_json::from_str(&encode_json(&event()).unwrap()).unwrap();
     let cases = [
@@ -138,6 +190,17 @@ fn wrong_fields_are_named() {
 }
 
 #[test]
+fn an_error_quotes_no_more_than_the_beginning_of_a_text() {
+    let base: Value = serde_json::from_str(&encode_json(&event()).unwrap()).unwrap();
+    for field in ["eventId", "merchantId", "orderNo", "payOrderNo", "channel", "currency", "paidAt"] {
+        let mut message = base.clone();
+        message[field] = "é".repeat(3_000).into();
+        let error = decode_json_value(&message).unwrap_err().to_string();
+        assert!(error.contains("ééé") && error.chars().count() < 200, "{field}: {error}");
+    }
+}
+
+#[test]
 fn the_routing_key_and_the_type_must_agree() {
     let body = encode_protobuf(&event());
     assert!(decode(Some(PROTOBUF), "pay.success", &body, None).is_ok());
@@ -148,11 +211,175 @@ fn the_routing_key_and_the_type_must_agree() {
 
 #[test]
 fn what_is_too_long_or_of_no_known_type_is_refused() {
-    let long = vec![b'1'; MAX_BODY_BYTES + 1];
-    assert_eq!(decode(Some(TEXT), "pay.success", &long, Some(&merchant())).unwrap_err().reason(), "invalid");
-    for content_type in [None, Some(""), Some("application/xml")] {
-        let error = decode(content_type, "pay.success", b"10001", Some(&merchant())).unwrap_err();
+    let mut long = encode_json(&event()).unwrap().into_bytes();
+    long.resize(MAX_BODY_BYTES, b' ');
+    assert!(decode(Some("application/json"), "pay.success", &long, None).is_ok());
+    long.push(b' ');
+    assert_eq!(decode(Some("application/json"), "pay.success", &long, None).unwrap_err().reason(), "invalid");
+    for content_type in ["application/xml", "application", "protobuf", "text/plain-ish", "application/jsonp"]
+    {
+        let error = decode(Some(content_type), "pay.success", b"10001", Some(&merchant())).unwrap_err();
         assert_eq!(error.reason(), "undecodable");
+        assert!(error.to_string().contains(content_type), "{error}");
+    }
+}
+
+#[test]
+fn content_types_have_cases_parameters_and_kin() {
+    let event = event();
+    let json = encode_json(&event).unwrap();
+    for content_type in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/json;charset=\"UTF-8\"",
+        " application/json ",
+        "text/json",
+        "application/vnd.acme.pay+json; v=1",
+    ] {
+        let got = decode(Some(content_type), "pay.success", json.as_bytes(), None);
+        assert_eq!(got.unwrap(), Incoming::Event(Box::new(event.clone())), "{content_type}");
+    }
+    for content_type in [
+        "application/protobuf",
+        "APPLICATION/X-PROTOBUF",
+        "application/protobuf; messageType=\"pay.v1.PayEvent\"",
+        "application/x-protobuf;proto=pay.v1.PayEvent",
+        "application/vnd.google.protobuf",
+        "application/x-google-protobuf",
+    ] {
+        let got = decode(Some(content_type), "pay.success", &encode_protobuf(&event), None);
+        assert_eq!(got.unwrap(), Incoming::Event(Box::new(event.clone())), "{content_type}");
+    }
+}
+
+#[test]
+fn without_a_content_type_a_body_tells_its_form_itself() {
+    let event = event();
+    let json = encode_json(&event).unwrap();
+    for content_type in [None, Some(""), Some("application/octet-stream")] {
+        let read = |body: &[u8]| decode(content_type, "pay.success", body, Some(&merchant())).unwrap();
+        for body in [
+            encode_protobuf(&event),
+            json.clone().into_bytes(),
+            format!("\u{feff} \r\n{json}\t").into_bytes(),
+        ] {
+            assert_eq!(read(&body), Incoming::Event(Box::new(event.clone())), "{content_type:?}");
+        }
+        for body in ["10001", " 10001\n", "\"10001\"", "{\"orderNo\": \"10001\"}"] {
+            assert_eq!(bare_order_no(read(body.as_bytes())), "10001", "{content_type:?}");
+        }
+        let error = decode(content_type, "pay.success", b"\x1f\x8b\x08\0", Some(&merchant())).unwrap_err();
+        assert!(error.to_string().contains("gzip"), "{error}");
+    }
+}
+
+/// All fields, under both of their names.
+const FIELDS: [(&str, &str); 18] = [
+    ("eventId", "event_id"),
+    ("type", "type"),
+    ("merchantId", "merchant_id"),
+    ("orderNo", "order_no"),
+    ("payOrderNo", "pay_order_no"),
+    ("version", "version"),
+    ("status", "status"),
+    ("purpose", "purpose"),
+    ("amountMinor", "amount_minor"),
+    ("currency", "currency"),
+    ("refundedMinor", "refunded_minor"),
+    ("channel", "channel"),
+    ("channelTradeNo", "channel_trade_no"),
+    ("paidAt", "paid_at"),
+    ("occurredAt", "occurred_at"),
+    ("notifyUrl", "notify_url"),
+    ("attach", "attach"),
+    ("subject", "subject"),
+];
+
+/// The event as publishers in other languages spell it: every line means the same.
+#[test]
+fn proto3_json_is_read_in_its_whole_grammar() {
+    let event = event();
+    let base: Value = serde_json::from_str(&encode_json(&event).unwrap()).unwrap();
+    let unset = ["purpose", "refundedMinor", "notifyUrl", "subject"];
+    let spelled = |changes: &[(&str, Value)]| {
+        let mut message = base.clone();
+        for (field, value) in changes {
+            message[*field] = value.clone();
+        }
+        message
+    };
+    let nulls: Vec<_> = unset.map(|name| (name, Value::Null)).to_vec();
+    let mut cases = vec![
+        spelled(&nulls),
+        spelled(&[("unknown", json!({"a": [1.5, null, {"b": 1e300}]})), ("x", Value::Null)]),
+        spelled(&[("type", json!(1)), ("status", json!(3)), ("purpose", json!(1))]),
+        spelled(&[("type", json!(1.0)), ("purpose", json!("PURPOSE_ORDER"))]),
+        spelled(&[("amountMinor", json!(1999)), ("version", json!(2)), ("refundedMinor", json!(0))]),
+        spelled(&[("amountMinor", json!("1.999e3")), ("version", json!(2.0)), ("refundedMinor", json!("0"))]),
+        spelled(&[
+            ("paidAt", json!("2026-01-01T08:00:00+08:00")),
+            ("occurredAt", json!("2025-12-31T19:00:01.500000000-05:00")),
+        ]),
+        spelled(&[
+            ("paidAt", json!("2026-01-01T00:00:00.000Z")),
+            ("occurredAt", json!("2026-01-01T00:00:01.5Z")),
+        ]),
+    ];
+    for (camel, snake) in FIELDS {
+        let mut message = base.clone();
+        if camel != snake {
+            let value = message.as_object_mut().unwrap().remove(camel).unwrap_or_default();
+            message[snake] = value;
+            message[camel] = Value::Null;
+            cases.push(message);
+        }
+    }
+    assert_eq!(cases.len(), 18);
+    for case in cases {
+        let got = decode_json_value(&case);
+        assert_eq!(got, Ok(Incoming::Event(Box::new(event.clone()))), "{case}");
+    }
+    assert_eq!(
+        bare_order_no(decode_json_value(&json!({"orderNo": "A1", "amountMinor": null})).unwrap()),
+        "A1"
+    );
+}
+
+#[test]
+fn what_proto3_json_does_not_allow_is_refused_by_its_field() {
+    let base: Value = serde_json::from_str(&encode_json(&event()).unwrap()).unwrap();
+    for (field, value) in [
+        ("amountMinor", json!(19.99)),
+        ("amountMinor", json!("")),
+        ("amountMinor", json!("19 99")),
+        ("amountMinor", json!(true)),
+        ("amountMinor", json!("9223372036854775808")),
+        ("version", json!([2])),
+        ("merchantId", json!(5)),
+        ("type", json!("SUCCESS")),
+        ("type", json!("1")),
+        ("type", json!(9)),
+        ("status", json!(1.5)),
+        ("purpose", json!("PURPOSE_GIFT")),
+        ("paidAt", json!("2026-01-01")),
+        ("paidAt", json!(1_767_225_600)),
+        ("attach", json!({})),
+    ] {
+        let mut message = base.clone();
+        message[field] = value.clone();
+        let error = decode_json_value(&message).unwrap_err();
+        assert!(error.reason() == "invalid" && error.to_string().contains(field), "{field} {value}: {error}");
+    }
+    let text = base.to_string();
+    for twice in ["\"amountMinor\":1999,", "\"amount_minor\":1999,"] {
+        let body = text.replacen('{', &format!("{{{twice}"), 1);
+        let error = decode(Some(JSON), "pay.success", body.as_bytes(), None).unwrap_err();
+        assert_eq!(error.reason(), "invalid", "{error}");
+        assert!(error.to_string().contains("amountMinor"), "{error}");
+    }
+    for body in [&text[1..], "", "{", "[]", "null", &format!("{text}{text}"), "\u{feff}\u{feff}{}"] {
+        let error = decode(Some(JSON), "pay.success", body.as_bytes(), None).unwrap_err();
+        assert_eq!(error.reason(), "undecodable", "{body}: {error}");
     }
 }
 

@@ -63,16 +63,16 @@ fn part(amount_minor: i64) -> Fact {
 }
 
 /// What a verdict comes to: the statuses and events of its steps, `=` for a duplicate, `!` and the reason else.
-fn told(verdict: &Verdict) -> String {
+fn told(verdict: &Transition) -> String {
     match verdict {
-        Verdict::Applied(steps) => {
+        Transition::Applied(steps) => {
             let steps = steps
                 .iter()
                 .map(|step| format!("{} {}", step.order.status, step.event.map_or("-", EventType::as_str)));
             steps.collect::<Vec<_>>().join(", ")
         }
-        Verdict::Duplicate => "=".to_owned(),
-        Verdict::Contradiction(reason) => format!("!{reason}"),
+        Transition::Duplicate => "=".to_owned(),
+        Transition::Contradiction(reason) => format!("!{reason}"),
     }
 }
 
@@ -170,7 +170,7 @@ fn a_second_trade_is_a_contradiction() {
 
 #[test]
 fn the_first_success_leaves_its_trade_and_time() {
-    let Verdict::Applied(steps) = transition(&order(Status::WaitBuyerPay), &success()) else { panic!() };
+    let Transition::Applied(steps) = transition(&order(Status::WaitBuyerPay), &success()) else { panic!() };
     let paid = &steps[0].order;
     assert_eq!(paid.channel_trade_no.as_deref(), Some("T1"));
     assert_eq!(paid.paid_at, Some(datetime!(2026-01-01 00:00 UTC)));
@@ -198,9 +198,9 @@ fn any_fact() -> impl Strategy<Value = Fact> {
     ]
 }
 
-fn apply(order: &mut PayOrder, fact: &Fact) -> Verdict {
+fn apply(order: &mut PayOrder, fact: &Fact) -> Transition {
     let verdict = transition(order, fact);
-    if let Verdict::Applied(steps) = &verdict {
+    if let Transition::Applied(steps) = &verdict {
         *order = steps.last().unwrap().order.clone();
     }
     verdict
@@ -215,7 +215,7 @@ proptest! {
         for fact in &facts {
             let before = current.clone();
             let verdict = apply(&mut current, fact);
-            if let Verdict::Applied(steps) = &verdict {
+            if let Transition::Applied(steps) = &verdict {
                 for (offset, step) in (1..).zip(steps) {
                     prop_assert_eq!(step.order.version, before.version + offset);
                 }
@@ -236,7 +236,7 @@ proptest! {
         let mut current = order(Status::NotCommit);
         for fact in &facts {
             apply(&mut current, fact);
-            prop_assert!(!matches!(transition(&current, fact), Verdict::Applied(_)));
+            prop_assert!(!matches!(transition(&current, fact), Transition::Applied(_)));
         }
     }
 

@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use admin_api::limit::Limit;
 use axum::extract::State;
 use events::{Currency, PayOrderNo, UserId};
 use futures_util::future::try_join_all;
 use ledger::{AccountFlow, Balance};
+use runtime::ApiError;
 use serde::{Deserialize, Serialize};
 use service::Problem;
 use service::extract::{Json, Path, Query};
@@ -14,11 +16,8 @@ use storage::Client;
 use time::OffsetDateTime;
 
 use crate::api_keys::Caller;
-use crate::app::{App, unavailable};
+use crate::state::App;
 use crate::store::users::{self, User, UserKey};
-
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
 
 /// A user and what is on its accounts.
 #[derive(Debug, Serialize)]
@@ -50,9 +49,9 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Caller(merchant_id): Caller,
     Path(user_id): Path<UserId>,
-) -> Result<Json<UserView>, Problem> {
+) -> Result<Json<UserView>, ApiError> {
     let user = UserKey { merchant_id, user_id };
-    let client = app.database.client().await.map_err(unavailable)?;
+    let client = app.database.client().await?;
     let found = find(&client, &user).await?;
     let held = balances(&client, &user).await?;
     let balances = held.into_iter().map(BalanceView::from).collect();
@@ -60,15 +59,11 @@ pub(crate) async fn get(
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Wanted {
-    #[serde(default = "default_limit")]
-    limit: usize,
+pub(crate) struct FlowsQuery {
+    #[serde(default)]
+    limit: Limit,
     /// What the page before says as `next_cursor`.
     cursor: Option<i64>,
-}
-
-const fn default_limit() -> usize {
-    DEFAULT_LIMIT
 }
 
 /// Flows of all accounts of a user, the latest first.
@@ -114,29 +109,26 @@ pub(crate) async fn flows(
     State(app): State<Arc<App>>,
     Caller(merchant_id): Caller,
     Path(user_id): Path<UserId>,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<FlowsView>, Problem> {
-    let Wanted { limit, cursor } = wanted;
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let detail = format!("limit: expected 1 to {MAX_LIMIT}, got {limit}");
-        return Err(Problem::bad_request("invalid_query", detail));
-    }
+    Query(wanted): Query<FlowsQuery>,
+) -> Result<Json<FlowsView>, ApiError> {
+    let FlowsQuery { limit, cursor } = wanted;
     let user = UserKey { merchant_id, user_id };
-    let client = app.database.client().await.map_err(unavailable)?;
+    let client = app.database.client().await?;
     find(&client, &user).await?;
     let held = balances(&client, &user).await?;
     // One more than wanted of each account: enough to know whether anything is left.
-    let most = i64::try_from(limit).unwrap_or_default() + 1;
+    let most = limit.get() + 1;
     let of_account = held.into_iter().map(async |Balance { currency, .. }| {
         let flows = ledger::flows(&client, &user.account(currency), cursor, most).await?;
-        Ok::<_, tokio_postgres::Error>(flows.into_iter().map(move |flow| FlowView::new(flow, currency)))
+        Ok::<_, storage::Error>(flows.into_iter().map(move |flow| FlowView::new(flow, currency)))
     });
-    let flows = try_join_all(of_account).await.map_err(|error| unavailable(error.into()))?;
+    let flows = try_join_all(of_account).await?;
     Ok(Json(page(flows.into_iter().flatten().collect(), limit)))
 }
 
 /// The latest of them.
-fn page(mut flows: Vec<FlowView>, limit: usize) -> FlowsView {
+fn page(mut flows: Vec<FlowView>, limit: Limit) -> FlowsView {
+    let limit = limit.as_usize();
     flows.sort_unstable_by_key(|flow| Reverse(flow.flow_id));
     let more = flows.len() > limit;
     flows.truncate(limit);
@@ -144,11 +136,11 @@ fn page(mut flows: Vec<FlowView>, limit: usize) -> FlowsView {
     FlowsView { flows, next_cursor }
 }
 
-async fn find(client: &Client, user: &UserKey) -> Result<User, Problem> {
-    let found = users::find(client, user, OffsetDateTime::now_utc()).await.map_err(unavailable)?;
-    found.ok_or_else(|| Problem::not_found("there is no such user"))
+async fn find(client: &Client, user: &UserKey) -> Result<User, ApiError> {
+    let found = users::find(client, user, OffsetDateTime::now_utc()).await?;
+    Ok(found.ok_or_else(|| Problem::not_found("there is no such user"))?)
 }
 
-async fn balances(client: &Client, user: &UserKey) -> Result<Vec<Balance>, Problem> {
-    ledger::balances(client, &user.owner()).await.map_err(|error| unavailable(error.into()))
+async fn balances(client: &Client, user: &UserKey) -> Result<Vec<Balance>, ApiError> {
+    Ok(ledger::balances(client, &user.owner()).await?)
 }

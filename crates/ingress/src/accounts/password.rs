@@ -21,7 +21,7 @@ const SALT_BYTES: usize = 16;
 
 /// What a password is compared with where there is no user, so that this takes as long: parameters as above, and a hash that
 /// no password has.
-pub(super) const NOBODY: &str =
+pub(super) const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5aXNub2JvZHkh$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A pay password as it came. Neither shown nor kept.
@@ -30,7 +30,7 @@ pub(crate) struct PayPassword(Secret);
 
 impl PayPassword {
     /// The password itself, if a user may have it.
-    pub(super) fn for_a_user(self) -> Result<Self, Problem> {
+    pub(super) fn with_checked_length(self) -> Result<Self, Problem> {
         let chars = self.0.expose().chars().count();
         if (MIN_CHARS..=MAX_CHARS).contains(&chars) {
             Ok(self)
@@ -48,7 +48,7 @@ impl PayPassword {
     }
 
     /// Whether this hash is its own. Takes what the parameters in the hash say; they are ours, of now or of earlier.
-    pub(super) fn has(&self, hash: &str) -> Result<bool, argon2::password_hash::Error> {
+    pub(super) fn matches_hash(&self, hash: &str) -> Result<bool, argon2::password_hash::Error> {
         let hash = PasswordHash::new(hash)?;
         match hasher()?.verify_password(self.0.expose().as_bytes(), &hash) {
             Ok(()) => Ok(true),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use events::to_micros;
+use runtime::ApiError;
 use service::Problem;
 use storage::Database;
 use time::OffsetDateTime;
@@ -20,8 +21,7 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, SemaphoreP
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::password::{NOBODY, PayPassword};
-use crate::app::unavailable;
+use super::password::{DUMMY_HASH, PayPassword};
 use crate::store::users::{self, UserKey, WINDOW};
 
 /// Of the cores, so many are left to everything else for one that hashes.
@@ -86,7 +86,7 @@ impl Passwords {
 fn index(key: &impl Hash) -> usize {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
-    usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
+    usize::try_from(hasher.finish() % TURNS as u64).expect("it is below the number of turns")
 }
 
 impl Turn<'_> {
@@ -102,31 +102,31 @@ impl Turn<'_> {
         database: &Database,
         user: &UserKey,
         password: &PayPassword,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ApiError> {
         let now = to_micros(OffsetDateTime::now_utc());
         let known = {
             // Given back while the password is hashed.
-            let client = database.client().await.map_err(unavailable)?;
-            let known = users::find(&client, user, now).await.map_err(unavailable)?;
+            let client = database.client().await?;
+            let known = users::find(&client, user, now).await?;
             if let Some(until) = known.as_ref().and_then(|known| known.locked_until) {
-                return Err(too_many_attempts(user, until - now));
+                return Err(too_many_attempts(user, until - now).into());
             }
             // Another replica may have counted the last one meanwhile.
-            if known.is_some() && !users::count_attempt(&client, user, now).await.map_err(unavailable)? {
-                return Err(too_many_attempts(user, WINDOW));
+            if known.is_some() && !users::count_attempt(&client, user, now).await? {
+                return Err(too_many_attempts(user, WINDOW).into());
             }
             known
         };
         let exists = known.is_some();
-        let hash = known.map_or_else(|| NOBODY.to_owned(), |known| known.password_hash);
+        let hash = known.map_or_else(|| DUMMY_HASH.to_owned(), |known| known.password_hash);
         let password = password.clone();
-        let right = hashing(self.place, move || password.has(&hash)).await?;
+        let right = hashing(self.place, move || password.matches_hash(&hash)).await?;
         if !(right && exists) {
             let detail = "there is no such user, or the pay password is another one";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "wrong_pay_password", detail));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "wrong_pay_password", detail).into());
         }
-        let client = database.client().await.map_err(unavailable)?;
-        users::forget_attempts(&client, user).await.map_err(unavailable)
+        let client = database.client().await?;
+        Ok(users::forget_attempts(&client, user).await?)
     }
 }
 

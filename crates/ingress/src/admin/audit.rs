@@ -2,35 +2,31 @@
 
 use std::sync::Arc;
 
+use admin_api::audit::{AuditReport, EventsQuery, Page, Window};
 use axum::extract::State;
-use events::audit::{InvalidSpan, Page, Report, Wanted, Window};
-use service::Problem;
+use runtime::ApiError;
 use service::extract::{Json, Query};
 use time::OffsetDateTime;
 
-use crate::app::{App, unavailable};
+use crate::state::App;
 use crate::store;
 
 /// What was committed in the window, and what of it was published, by minute.
 pub(super) async fn report(
     State(app): State<Arc<App>>,
     Query(window): Query<Window>,
-) -> Result<Json<Report>, Problem> {
-    let span = window.span(OffsetDateTime::now_utc()).map_err(|error| invalid(&error))?;
-    let client = app.database.client().await.map_err(unavailable)?;
-    Ok(Json(store::audit::report(&client, span).await.map_err(unavailable)?))
+) -> Result<Json<AuditReport>, ApiError> {
+    let span = window.span(OffsetDateTime::now_utc())?;
+    let client = app.database.client().await?;
+    Ok(Json(store::audit::report(&client, span).await?))
 }
 
 /// The events themselves.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Page>, Problem> {
-    wanted.span().map_err(|error| invalid(&error))?;
-    let client = app.database.client().await.map_err(unavailable)?;
-    Ok(Json(store::audit::events(&client, &wanted).await.map_err(unavailable)?))
-}
-
-fn invalid(error: &InvalidSpan) -> Problem {
-    Problem::bad_request("invalid_query", error.to_string())
+    Query(wanted): Query<EventsQuery>,
+) -> Result<Json<Page>, ApiError> {
+    wanted.span()?;
+    let client = app.database.client().await?;
+    Ok(Json(store::audit::events(&client, &wanted).await?))
 }

@@ -2,49 +2,46 @@
 
 use std::sync::Arc;
 
+use admin_api::contradiction::{Contradiction, ContradictionsQuery, Resolve};
 use axum::extract::State;
-use axum::http::HeaderMap;
 use events::ContradictionReason;
-use events::contradiction::{Contradiction, Resolve, Wanted};
+use runtime::ApiError;
+use service::Problem;
 use service::extract::{Json, Path, Query};
-use service::{Problem, TraceParent};
 use uuid::Uuid;
 
-use crate::app::{App, unavailable};
-use crate::facts::{self, Refusal};
+use crate::facts::{self, DecisionRefusal};
+use crate::state::App;
 use crate::store::contradictions;
 use crate::trace_context::TraceContext;
 
 /// `GET /admin/contradictions?status=open|resolved|all&reason=&limit=`: the latest first.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Query(wanted): Query<Wanted<ContradictionReason>>,
-) -> Result<Json<Vec<Contradiction>>, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    Ok(Json(contradictions::list(&client, &wanted).await.map_err(unavailable)?))
+    Query(wanted): Query<ContradictionsQuery<ContradictionReason>>,
+) -> Result<Json<Vec<Contradiction>>, ApiError> {
+    let client = app.database.client().await?;
+    Ok(Json(contradictions::list(&client, &wanted).await?))
 }
 
 /// `GET /admin/contradictions/{contradiction_id}`
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<Uuid>,
-) -> Result<Json<Contradiction>, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    let found = contradictions::find(&client, id).await.map_err(unavailable)?;
-    Ok(Json(found.ok_or_else(|| problem(Refusal::Unknown))?.shown))
+) -> Result<Json<Contradiction>, ApiError> {
+    let client = app.database.client().await?;
+    let found = contradictions::find(&client, id).await?;
+    Ok(Json(found.ok_or(DecisionRefusal::Unknown)?.shown))
 }
 
 /// `POST /admin/contradictions/{contradiction_id}/resolve`: idempotent; another decision than the first is refused.
 pub(super) async fn resolve(
     State(app): State<Arc<App>>,
     Path(id): Path<Uuid>,
-    parent: TraceParent,
-    headers: HeaderMap,
+    trace: TraceContext,
     Json(decision): Json<Resolve>,
-) -> Result<Json<Contradiction>, Problem> {
-    let trace = TraceContext::of_request(parent, &headers);
-    let resolved =
-        facts::resolve(&app.database, &app.signals, id, &decision, &trace).await.map_err(problem)?;
+) -> Result<Json<Contradiction>, ApiError> {
+    let resolved = facts::resolve(&app.database, &app.signals, id, &decision, &trace).await?;
     tracing::info!(
         contradiction_id = %id, order_no = resolved.order_no, action = %decision.action, by = decision.by.as_str(),
         trace_id = trace.parent.trace_id(), "contradiction resolved"
@@ -52,27 +49,31 @@ pub(super) async fn resolve(
     Ok(Json(resolved))
 }
 
-fn problem(refusal: Refusal) -> Problem {
-    let said = refusal.to_string();
-    match refusal {
-        Refusal::Store(error) => unavailable(error),
-        Refusal::Unknown => Problem::not_found(said),
-        Refusal::Otherwise(known) => Problem::conflict("already_resolved", said)
-            .member("resolution", serde_json::json!(known.resolution)),
-        Refusal::NotAcceptable(reason) => {
-            Problem::conflict("not_acceptable", format!("{said}: {}", instead(reason)))
-                .member("reason", reason.as_str())
-        }
-        Refusal::OtherPayOrder(number) => {
-            let detail = format!(
-                "{said}, active or paid: close it if it waits for its buyer; if it is paid, refund this one at the channel and dismiss this"
-            );
-            Problem::conflict("order_has_another_pay_order", detail).member("pay_order_no", number.as_str())
-        }
-        Refusal::StillContradicts(reason) => {
-            Problem::conflict("still_contradicts", format!("{said}: {}", instead(reason)))
-                .member("reason", reason.as_str())
-        }
+impl From<DecisionRefusal> for ApiError {
+    fn from(refusal: DecisionRefusal) -> Self {
+        let said = refusal.to_string();
+        let problem = match refusal {
+            DecisionRefusal::Store(error) => return error.into(),
+            DecisionRefusal::Unknown => Problem::not_found(said),
+            DecisionRefusal::Otherwise(known) => Problem::conflict("already_resolved", said)
+                .member("resolution", serde_json::json!(known.resolution)),
+            DecisionRefusal::NotAcceptable(reason) => {
+                Problem::conflict("not_acceptable", format!("{said}: {}", instead(reason)))
+                    .member("reason", reason.as_str())
+            }
+            DecisionRefusal::OtherPayOrder(number) => {
+                let detail = format!(
+                    "{said}, active or paid: close it if it waits for its buyer; if it is paid, refund this one at the channel and dismiss this"
+                );
+                Problem::conflict("order_has_another_pay_order", detail)
+                    .member("pay_order_no", number.as_str())
+            }
+            DecisionRefusal::StillContradicts(reason) => {
+                Problem::conflict("still_contradicts", format!("{said}: {}", instead(reason)))
+                    .member("reason", reason.as_str())
+            }
+        };
+        problem.into()
     }
 }
 

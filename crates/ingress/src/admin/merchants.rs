@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use admin_api::limit::Listing;
 use axum::extract::State;
 use events::{MerchantId, to_micros};
+use runtime::ApiError;
 use serde::{Deserialize, Serialize};
 use service::Problem;
 use service::extract::{Json, Path, Query};
 use time::{Duration, OffsetDateTime};
 
-use super::Limit;
 use crate::api_keys;
-use crate::app::{App, unavailable};
+use crate::state::App;
 use crate::store::merchants::{self, Merchant, Put, Rotation};
 
 /// The longest name, in bytes.
@@ -56,17 +57,19 @@ pub(super) async fn put(
     State(app): State<Arc<App>>,
     Path(merchant_id): Path<MerchantId>,
     Json(change): Json<Change>,
-) -> Result<Json<PutMerchant>, Problem> {
+) -> Result<Json<PutMerchant>, ApiError> {
     let name = change.name.as_deref();
     if name.is_some_and(|name| name.len() > MAX_NAME_BYTES || name.contains('\0')) {
-        return Err(Problem::invalid(format!("name: expected at most {MAX_NAME_BYTES} bytes without NUL")));
+        return Err(
+            Problem::invalid(format!("name: expected at most {MAX_NAME_BYTES} bytes without NUL")).into()
+        );
     }
     let api_key = api_keys::generate();
     let api_key_sha256 = &api_keys::hash(&api_key);
     let put = Put { merchant_id: &merchant_id, name, enabled: change.enabled, api_key_sha256 };
-    let client = app.database.client().await.map_err(unavailable)?;
+    let client = app.database.client().await?;
     let now = to_micros(OffsetDateTime::now_utc());
-    let (merchant, is_new) = merchants::put(&client, &put, now).await.map_err(unavailable)?;
+    let (merchant, is_new) = merchants::put(&client, &put, now).await?;
     let api_key = is_new.then(|| api_key.expose().to_owned());
     Ok(Json(PutMerchant { merchant: merchant.into(), api_key }))
 }
@@ -74,10 +77,10 @@ pub(super) async fn put(
 /// `GET /admin/merchants?limit=`
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Query(limit): Query<Limit>,
-) -> Result<Json<Vec<MerchantView>>, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    let merchants = merchants::list(&client, None, limit.get()).await.map_err(unavailable)?;
+    Query(listing): Query<Listing>,
+) -> Result<Json<Vec<MerchantView>>, ApiError> {
+    let client = app.database.client().await?;
+    let merchants = merchants::list(&client, None, listing.limit.get()).await?;
     Ok(Json(merchants.into_iter().map(MerchantView::from).collect()))
 }
 
@@ -85,9 +88,9 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Path(merchant_id): Path<MerchantId>,
-) -> Result<Json<MerchantView>, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    let found = merchants::list(&client, Some(&merchant_id), 1).await.map_err(unavailable)?;
+) -> Result<Json<MerchantView>, ApiError> {
+    let client = app.database.client().await?;
+    let found = merchants::list(&client, Some(&merchant_id), 1).await?;
     let found = found.into_iter().next().ok_or_else(|| Problem::not_found("there is no such merchant"))?;
     Ok(Json(found.into()))
 }
@@ -115,9 +118,11 @@ pub(super) async fn rotate_key(
     State(app): State<Arc<App>>,
     Path(merchant_id): Path<MerchantId>,
     Json(Rotate { overlap_seconds }): Json<Rotate>,
-) -> Result<Json<RotatedKey>, Problem> {
+) -> Result<Json<RotatedKey>, ApiError> {
     if overlap_seconds > MAX_OVERLAP_SECONDS {
-        return Err(Problem::invalid(format!("overlap_seconds: expected at most {MAX_OVERLAP_SECONDS}")));
+        return Err(
+            Problem::invalid(format!("overlap_seconds: expected at most {MAX_OVERLAP_SECONDS}")).into()
+        );
     }
     let api_key = api_keys::generate();
     let now = to_micros(OffsetDateTime::now_utc());
@@ -128,8 +133,7 @@ pub(super) async fn rotate_key(
         .database
         .transaction(|tx| Box::pin(async move { merchants::rotate_key(&tx, rotation).await }))
         .await;
-    let merchant =
-        rotated.map_err(unavailable)?.ok_or_else(|| Problem::not_found("there is no such merchant"))?;
+    let merchant = rotated?.ok_or_else(|| Problem::not_found("there is no such merchant"))?;
     tracing::info!(%merchant_id, overlap_seconds, "API key rotated");
     Ok(Json(RotatedKey {
         merchant: merchant.into(),

@@ -3,21 +3,21 @@
 use axum::http::StatusCode;
 use events::{ContradictionReason, Fact, FactKind, PayOrderNo, Status, to_micros};
 use ledger::{Entries, Flow, FlowKind, InvalidFlow, Owner, PostError};
+use runtime::ApiError;
 use service::Problem;
 use storage::{Database, Error, GenericClient, Transaction};
 use thiserror::Error as ThisError;
 use time::OffsetDateTime;
 
 use super::{Paid, Payment};
-use crate::app::unavailable;
-use crate::facts::{Folded, Job, Outcome, announce, write_in};
+use crate::facts::{FactOutcome, Folded, Job, announce, write_in};
 use crate::signals::Signals;
 use crate::store::pay_orders::{self, StoredPayOrder};
 use crate::store::users::UserKey;
 
 /// Why nothing was paid, and nothing was changed.
 #[derive(Debug, ThisError)]
-pub(super) enum Refusal {
+pub(super) enum PaymentRefusal {
     #[error(transparent)]
     Store(#[from] Error),
     #[error("there is no such pay order")]
@@ -38,16 +38,10 @@ pub(super) enum Refusal {
     NotApplied(Option<ContradictionReason>),
 }
 
-impl From<tokio_postgres::Error> for Refusal {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<PostError> for Refusal {
+impl From<PostError> for PaymentRefusal {
     fn from(error: PostError) -> Self {
         match error {
-            PostError::Database(error) => Self::Store(error.into()),
+            PostError::Database(error) => Self::Store(error),
             PostError::Insufficient { .. } => Self::Insufficient,
             PostError::NoAccount(_) => Self::NoAccount,
             error => Self::Ledger(error),
@@ -55,66 +49,67 @@ impl From<PostError> for Refusal {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
+impl From<PaymentRefusal> for ApiError {
+    fn from(refusal: PaymentRefusal) -> Self {
+        let problem = match refusal {
             // Where the commit is in doubt the repetition finds out.
-            Refusal::Store(error) => unavailable(error),
-            Refusal::NoPayOrder => Self::not_found("there is no such pay order"),
-            Refusal::OtherChannel => {
+            PaymentRefusal::Store(error) => return error.into(),
+            PaymentRefusal::NoPayOrder => Problem::not_found("there is no such pay order"),
+            PaymentRefusal::OtherChannel => {
                 let detail = "this pay order is paid by a channel; make one with the channel `balance`";
-                Self::conflict("not_a_balance_payment", detail)
+                Problem::conflict("not_a_balance_payment", detail)
             }
-            Refusal::Over(status) => {
+            PaymentRefusal::Over(status) => {
                 let detail = "the pay order is paid by another user, closed, or its time is over";
-                Self::conflict("already_paid_or_closed", detail).member("status", status.as_str())
+                Problem::conflict("already_paid_or_closed", detail).member("status", status.as_str())
             }
-            Refusal::NoAccount => {
+            PaymentRefusal::NoAccount => {
                 let detail = "the user has no account in the currency of the pay order";
-                Self::new(StatusCode::NOT_FOUND, "no_account_in_currency", detail)
+                Problem::new(StatusCode::NOT_FOUND, "no_account_in_currency", detail)
             }
-            Refusal::Insufficient => {
+            PaymentRefusal::Insufficient => {
                 let detail =
                     "the balance is lower than the amount; the pay order can be paid after a recharge";
-                Self::new(StatusCode::PAYMENT_REQUIRED, "insufficient_balance", detail)
+                Problem::new(StatusCode::PAYMENT_REQUIRED, "insufficient_balance", detail)
             }
-            Refusal::Ledger(_) | Refusal::Flow(_) | Refusal::NotApplied(_) => {
+            PaymentRefusal::Ledger(_) | PaymentRefusal::Flow(_) | PaymentRefusal::NotApplied(_) => {
                 tracing::error!(%refusal, "a balance payment failed");
-                Self::internal()
+                Problem::internal()
             }
-        }
+        };
+        problem.into()
     }
 }
 
 /// How a pay order stands to a user who wants to pay it, if it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Payability {
     Payable,
     /// By this user's earlier payment.
     PaidBefore,
 }
 
 /// How `stored` stands to `user` at `now`.
-pub(super) async fn standing(
+pub(super) async fn check_payable(
     client: &impl GenericClient,
     stored: &StoredPayOrder,
     user: &UserKey,
     now: OffsetDateTime,
-) -> Result<Standing, Refusal> {
+) -> Result<Payability, PaymentRefusal> {
     let order = &stored.order;
     if !order.channel.is_balance() {
-        return Err(Refusal::OtherChannel);
+        return Err(PaymentRefusal::OtherChannel);
     }
     if payable(stored, now) {
-        return Ok(Standing::Payable);
+        return Ok(Payability::Payable);
     }
     if order.status.is_paid() {
         let (trans_no, account) = (trans_no(&order.pay_order_no), user.account(order.amount.currency));
         if ledger::moved(client, &trans_no, &account).await?.is_some() {
-            return Ok(Standing::PaidBefore);
+            return Ok(Payability::PaidBefore);
         }
     }
-    Err(Refusal::Over(order.status))
+    Err(PaymentRefusal::Over(order.status))
 }
 
 /// Whether anybody may still pay it. One that has failed has given way to another pay order of its order.
@@ -132,7 +127,7 @@ pub(super) async fn settle(
     database: &Database,
     signals: &Signals,
     payment: &Payment,
-) -> Result<Paid, Refusal> {
+) -> Result<Paid, PaymentRefusal> {
     let settled = database.transaction(|tx| Box::pin(async move { settle_in(&tx, payment).await })).await;
     let (paid, folded) = settled?;
     fail::fail_point!("balance_payment::after_commit", |_| std::process::abort());
@@ -142,14 +137,17 @@ pub(super) async fn settle(
     Ok(paid)
 }
 
-async fn settle_in(tx: &Transaction<'_>, payment: &Payment) -> Result<(Paid, Option<Folded>), Refusal> {
+async fn settle_in(
+    tx: &Transaction<'_>,
+    payment: &Payment,
+) -> Result<(Paid, Option<Folded>), PaymentRefusal> {
     let Payment { pay_order_no, user, trace } = payment;
     let stored = pay_orders::lock_one(tx, pay_order_no).await?;
     let stored = stored.filter(|stored| stored.order.merchant_id == user.merchant_id);
-    let stored = stored.ok_or(Refusal::NoPayOrder)?;
+    let stored = stored.ok_or(PaymentRefusal::NoPayOrder)?;
     // After the lock: whoever held it may have taken its time.
     let now = to_micros(OffsetDateTime::now_utc());
-    if standing(tx, &stored, user, now).await? == Standing::PaidBefore {
+    if check_payable(tx, &stored, user, now).await? == Payability::PaidBefore {
         return Ok((Paid { order: stored.order, before: true }, None));
     }
     let order = stored.order;
@@ -172,9 +170,9 @@ async fn settle_in(tx: &Transaction<'_>, payment: &Payment) -> Result<(Paid, Opt
     let job = Job { pay_order_no: pay_order_no.clone(), fact, trace: trace.clone(), callback: None };
     let folded = write_in(tx, &[job]).await?;
     match (&*folded.outcomes, &*folded.changed) {
-        ([Outcome::Applied], [order]) => Ok((Paid { order: order.clone(), before: false }, Some(folded))),
-        ([Outcome::Contradiction(reason)], _) => Err(Refusal::NotApplied(Some(*reason))),
-        _ => Err(Refusal::NotApplied(None)),
+        ([FactOutcome::Applied], [order]) => Ok((Paid { order: order.clone(), before: false }, Some(folded))),
+        ([FactOutcome::Contradiction(reason)], _) => Err(PaymentRefusal::NotApplied(Some(*reason))),
+        _ => Err(PaymentRefusal::NotApplied(None)),
     }
 }
 

@@ -1,23 +1,20 @@
 //! Folding a batch of facts into pay orders. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::once;
-use std::mem::discriminant;
 
 use events::{
-    ContradictionReason, EventId, Fact, FactKind, PayEvent, PayOrder, PayOrderNo, Verdict, transition,
+    ContradictionReason, EventId, Fact, FactKind, PayEvent, PayOrder, PayOrderNo, Transition, transition,
 };
 use time::OffsetDateTime;
 
-use super::{Job, Outcome};
+use super::model::{Contradiction, Counted, FactOutcome, Job, NewEvent, NewRefund};
 use crate::recharges::Trades;
-use crate::trace_context::TraceContext;
 
 /// What a batch of facts comes to.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Folded {
     /// One per job, in their order.
-    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Vec<FactOutcome>,
     /// The final state of every pay order that has changed, sorted by number.
     pub(crate) changed: Vec<PayOrder>,
     /// One per transition that concerns others, in the order of the transitions.
@@ -28,87 +25,29 @@ pub(crate) struct Folded {
     pub(super) refunds: Vec<NewRefund>,
 }
 
-/// The amounts in minor units of refunds that were stated by themselves and are counted, by pay order and refund number.
-pub(crate) type Counted = BTreeMap<(PayOrderNo, String), i64>;
-
-/// A refund that was stated by itself, and is counted from now on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NewRefund {
-    pub(crate) pay_order_no: PayOrderNo,
-    pub(crate) refund_no: String,
-    pub(crate) amount_minor: i64,
-    pub(crate) refunded_at: OffsetDateTime,
-}
-
-/// An event with the trace of the fact that caused it.
-#[derive(Debug, Clone)]
-pub(crate) struct NewEvent {
-    pub(crate) event: PayEvent,
-    pub(crate) trace: TraceContext,
-}
-
-/// A fact that contradicts what is known.
-#[derive(Debug, Clone)]
-pub(crate) struct Contradiction {
-    pub(crate) pay_order_no: PayOrderNo,
-    pub(crate) reason: ContradictionReason,
-    /// What is known; `None` if there is no such pay order.
-    pub(crate) ours: Option<PayOrder>,
-    /// What is stated: one fact of each kind, of cumulative refunds the largest, and every refund that was stated by itself.
-    pub(crate) theirs: Fact,
-    pub(crate) also: Vec<Fact>,
-    /// How often, in this batch.
-    pub(crate) count: i64,
-}
-
-impl Contradiction {
-    fn new(job: &Job, reason: ContradictionReason, ours: Option<PayOrder>) -> Self {
-        let (pay_order_no, theirs) = (job.pay_order_no.clone(), job.fact.clone());
-        Self { pay_order_no, reason, ours, theirs, also: Vec::new(), count: 1 }
-    }
-
-    fn add(&mut self, fact: &Fact) {
-        self.count += 1;
-        let same = |known: &&mut Fact| same_statement(&known.kind, &fact.kind);
-        match once(&mut self.theirs).chain(&mut self.also).find(same) {
-            Some(known) if refunded(fact) > refunded(known) => known.clone_from(fact),
-            Some(_) => {}
-            None => self.also.push(fact.clone()),
-        }
-    }
-}
-
-/// Whether two facts state the same thing, or one of them more of it.
-fn same_statement(one: &FactKind, other: &FactKind) -> bool {
-    match (one, other) {
-        (
-            FactKind::PartRefunded { refund_no, amount_minor, .. },
-            FactKind::PartRefunded { refund_no: other_no, amount_minor: other_minor, .. },
-        ) => refund_no == other_no && amount_minor == other_minor,
-        _ => discriminant(one) == discriminant(other),
-    }
-}
-
-const fn refunded(fact: &Fact) -> Option<i64> {
-    match fact.kind {
-        FactKind::Refunded { refunded_minor, .. } => Some(refunded_minor),
-        _ => None,
-    }
-}
-
 /// The pay orders whose counted refunds [`fold`] needs to know.
 pub(super) fn refunded_by_parts(jobs: &[Job]) -> Vec<&str> {
     let parts = jobs.iter().filter(|job| matches!(job.fact.kind, FactKind::PartRefunded { .. }));
     parts.map(|job| job.pay_order_no.as_str()).collect()
 }
 
-/// Folds the facts of `jobs`, in their order, into `orders`, which holds those pay orders that exist. `counted` holds the refunds of
-/// those that are [`refunded_by_parts`], `trades` what has paid recharges.
+/// What was known before the facts of a batch, beside the pay orders.
+#[derive(Debug, Default)]
+pub(super) struct Prior {
+    /// The refunds of those pay orders that are [`refunded_by_parts`].
+    pub(super) counted: Counted,
+    /// What has paid recharges.
+    pub(super) trades: Trades,
+}
+
+/// Folds the facts of `jobs`, in their order, into `orders`, which holds those pay orders that exist. Events happen `now` and take
+/// their ids from `new_id`.
 pub(super) fn fold(
     mut orders: BTreeMap<PayOrderNo, PayOrder>,
-    (mut counted, mut trades): (Counted, Trades),
+    Prior { mut counted, mut trades }: Prior,
     jobs: &[Job],
     now: OffsetDateTime,
+    mut new_id: impl FnMut() -> EventId,
 ) -> Folded {
     let mut changed = BTreeSet::new();
     let (mut events, mut refunds) = (Vec::new(), Vec::new());
@@ -118,15 +57,15 @@ pub(super) fn fold(
         let known = orders.get_mut(&job.pay_order_no);
         let verdict = match &known {
             Some(order) => trades.check(judge(order, &job.fact, &counted)),
-            None => Verdict::Contradiction(ContradictionReason::UnknownPayOrder),
+            None => Transition::Contradiction(ContradictionReason::UnknownPayOrder),
         };
         outcomes.push(match (verdict, known) {
-            (Verdict::Applied(steps), Some(order)) => {
+            (Transition::Applied(steps), Some(order)) => {
                 for step in steps {
                     *order = step.order.clone();
                     events.extend(step.event.map(|event_type| NewEvent {
                         event: PayEvent {
-                            event_id: EventId::generate(),
+                            event_id: new_id(),
                             event_type,
                             order: step.order,
                             occurred_at: now,
@@ -140,13 +79,16 @@ pub(super) fn fold(
                     counted.insert(key, refund.amount_minor);
                     refunds.push(refund);
                 }
-                Outcome::Applied
+                FactOutcome::Applied
             }
-            (Verdict::Contradiction(reason), known) => {
+            (Transition::Contradiction(reason), known) => {
                 note(&mut contradictions, job, reason, known.cloned());
-                Outcome::Contradiction(reason)
+                FactOutcome::Contradiction(reason)
             }
-            (Verdict::Duplicate | Verdict::Applied(_), _) => Outcome::Duplicate,
+            (Transition::Duplicate, _) => FactOutcome::Duplicate,
+            (Transition::Applied(_), None) => {
+                unreachable!("nothing applies to a pay order that nobody knows")
+            }
         });
     }
     let changed = changed.into_iter().filter_map(|number| orders.remove(number)).collect();
@@ -155,7 +97,7 @@ pub(super) fn fold(
 
 /// What a fact means for its pay order. A refund that is counted already says nothing new; all else that it states is checked
 /// as ever.
-fn judge(order: &PayOrder, fact: &Fact, counted: &Counted) -> Verdict {
+fn judge(order: &PayOrder, fact: &Fact, counted: &Counted) -> Transition {
     let FactKind::PartRefunded { refund_no, amount_minor, refunded_at } = &fact.kind else {
         return transition(order, fact);
     };
@@ -164,8 +106,8 @@ fn judge(order: &PayOrder, fact: &Fact, counted: &Counted) -> Verdict {
     };
     let nothing_new = FactKind::Refunded { refunded_minor: order.refunded_minor, refunded_at: *refunded_at };
     match transition(order, &Fact { kind: nothing_new, ..fact.clone() }) {
-        Verdict::Duplicate if known_minor != amount_minor => {
-            Verdict::Contradiction(ContradictionReason::AmountMismatch)
+        Transition::Duplicate if known_minor != amount_minor => {
+            Transition::Contradiction(ContradictionReason::AmountMismatch)
         }
         verdict => verdict,
     }

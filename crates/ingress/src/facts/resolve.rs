@@ -1,6 +1,6 @@
 //! What an operator decides about a contradiction: it is dismissed, or the payment is accepted.
 
-use events::contradiction::{Action, Contradiction, Resolve};
+use admin_api::contradiction::{Action, Contradiction, Resolve};
 use events::{ContradictionReason, PayOrderNo, to_micros};
 use storage::{Database, Error, Transaction};
 use thiserror::Error;
@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::fold::Folded;
+use super::model::{FactOutcome, Job};
 use super::writer::{announce, write_in};
-use super::{Job, Outcome};
 use crate::signals::Signals;
 use crate::store::contradictions::{self, Stored};
 use crate::store::pay_orders;
@@ -17,12 +17,12 @@ use crate::trace_context::TraceContext;
 
 /// Why a decision was not taken. Nothing was written.
 #[derive(Debug, Error)]
-pub(crate) enum Refusal {
+pub(crate) enum DecisionRefusal {
     #[error(transparent)]
     Store(#[from] Error),
     #[error("there is no such contradiction")]
     Unknown,
-    #[error("it was resolved otherwise")]
+    #[error("already resolved with another decision")]
     Otherwise(Box<Contradiction>),
     #[error("only a payment after the close can be accepted, not a {0}")]
     NotAcceptable(ContradictionReason),
@@ -30,12 +30,6 @@ pub(crate) enum Refusal {
     OtherPayOrder(PayOrderNo),
     #[error("it contradicts still: {0}")]
     StillContradicts(ContradictionReason),
-}
-
-impl From<tokio_postgres::Error> for Refusal {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Store(error.into())
-    }
 }
 
 /// Takes the decision in one transaction, and wakes who waits for what follows from it. The same decision again changes
@@ -46,12 +40,12 @@ pub(crate) async fn resolve(
     id: Uuid,
     decision: &Resolve,
     trace: &TraceContext,
-) -> Result<Contradiction, Refusal> {
+) -> Result<Contradiction, DecisionRefusal> {
     let attempt =
         || database.transaction(|tx| Box::pin(async move { resolve_in(&tx, id, decision, trace).await }));
     let (resolved, folded) = match attempt().await {
         // The order got another pay order at the same time: now it is seen.
-        Err(Refusal::Store(Error::Rejected(_))) => attempt().await?,
+        Err(DecisionRefusal::Store(Error::Rejected(_))) => attempt().await?,
         done => done?,
     };
     if let Some(folded) = folded {
@@ -65,16 +59,16 @@ async fn resolve_in(
     id: Uuid,
     decision: &Resolve,
     trace: &TraceContext,
-) -> Result<(Contradiction, Option<Folded>), Refusal> {
+) -> Result<(Contradiction, Option<Folded>), DecisionRefusal> {
     if decision.action == Action::Accepted {
-        let stored = contradictions::find(tx, id).await?.ok_or(Refusal::Unknown)?;
+        let stored = contradictions::find(tx, id).await?.ok_or(DecisionRefusal::Unknown)?;
         // Before the contradiction, as the writer of facts does.
         pay_orders::lock(tx, &[stored.pay_order_no.as_str()]).await?;
     }
-    let mut stored = contradictions::lock(tx, id).await?.ok_or(Refusal::Unknown)?;
+    let mut stored = contradictions::lock(tx, id).await?.ok_or(DecisionRefusal::Unknown)?;
     match &stored.shown.resolution {
         Some(resolution) if resolution.action == decision.action => return Ok((stored.shown, None)),
-        Some(_) => return Err(Refusal::Otherwise(Box::new(stored.shown))),
+        Some(_) => return Err(DecisionRefusal::Otherwise(Box::new(stored.shown))),
         None => {}
     }
     let folded = match decision.action {
@@ -88,29 +82,34 @@ async fn resolve_in(
 
 /// Lets what was stated pay the closed pay order, through the same transition as ever, and makes that the active one of its
 /// order again.
-async fn accept(tx: &Transaction<'_>, stored: &Stored, trace: &TraceContext) -> Result<Folded, Refusal> {
+async fn accept(
+    tx: &Transaction<'_>,
+    stored: &Stored,
+    trace: &TraceContext,
+) -> Result<Folded, DecisionRefusal> {
     let number = &stored.pay_order_no;
     if stored.reason != ContradictionReason::SuccessAfterClose {
-        return Err(Refusal::NotAcceptable(stored.reason));
+        return Err(DecisionRefusal::NotAcceptable(stored.reason));
     }
     let orders = pay_orders::lock(tx, &[number.as_str()]).await?;
-    let order = orders.get(number).ok_or(Refusal::NotAcceptable(ContradictionReason::UnknownPayOrder))?;
-    if let Some(other) = pay_orders::other(tx, order).await? {
-        return Err(Refusal::OtherPayOrder(other));
+    let order =
+        orders.get(number).ok_or(DecisionRefusal::NotAcceptable(ContradictionReason::UnknownPayOrder))?;
+    if let Some(other) = pay_orders::find_other_pay_order_in_effect(tx, order).await? {
+        return Err(DecisionRefusal::OtherPayOrder(other));
     }
     let job = |fact| Job { pay_order_no: number.clone(), fact, trace: trace.clone(), callback: None };
     let jobs: Vec<_> = stored.payment.iter().cloned().map(job).collect();
     let folded = write_in(tx, &jobs).await?;
     if let Some(reason) = folded.outcomes.iter().copied().find_map(contradicts) {
-        return Err(Refusal::StillContradicts(reason));
+        return Err(DecisionRefusal::StillContradicts(reason));
     }
     pay_orders::reactivate(tx, number).await?;
     Ok(folded)
 }
 
-const fn contradicts(outcome: Outcome) -> Option<ContradictionReason> {
+const fn contradicts(outcome: FactOutcome) -> Option<ContradictionReason> {
     match outcome {
-        Outcome::Contradiction(reason) => Some(reason),
-        Outcome::Applied | Outcome::Duplicate => None,
+        FactOutcome::Contradiction(reason) => Some(reason),
+        FactOutcome::Applied | FactOutcome::Duplicate => None,
     }
 }

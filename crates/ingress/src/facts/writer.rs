@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use events::to_micros;
+use events::{EventId, to_micros};
 use futures_util::try_join;
-use storage::{Batcher, BatcherOptions, Database, Error, Transaction};
+use storage::{Batcher, BatcherOptions, Database, Error, Transaction, Writers};
 use time::OffsetDateTime;
 use tokio::time::timeout;
+use uuid::Uuid;
 
-use super::fold::{Folded, fold, refunded_by_parts};
-use super::{Job, Outcome};
-use crate::batches::{NotPersisted, together_or_alone};
-use crate::recharges;
+use super::fold::{Folded, Prior, fold, refunded_by_parts};
+use super::model::{FactOutcome, Job};
+use crate::batches::{NotPersisted, write_batch_or_each};
+use crate::recharges::{Before, post, trades};
 use crate::signals::Signals;
 use crate::store;
 
@@ -22,24 +23,24 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Writes facts in micro-batches. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct FactWriter {
-    batcher: Batcher<Job, Result<Outcome, NotPersisted>>,
+    batcher: Batcher<Job, Result<FactOutcome, NotPersisted>>,
 }
 
 impl FactWriter {
-    /// Starts the writer; `signals` are given after every commit.
-    pub(crate) fn spawn(database: Database, signals: Arc<Signals>) -> Self {
-        let batcher = Batcher::spawn(&BatcherOptions::new("facts"), move |jobs: Vec<Job>| {
+    /// The writer and its tasks, to be run; `signals` are given after every commit.
+    pub(crate) fn new(database: Database, signals: Arc<Signals>) -> (Self, Writers) {
+        let (batcher, writers) = Batcher::new(&BatcherOptions::new("facts"), move |jobs: Vec<Job>| {
             let (database, signals) = (database.clone(), Arc::clone(&signals));
             async move {
-                together_or_alone(&jobs, |job| &job.pay_order_no, |jobs| write(&database, &signals, jobs))
+                write_batch_or_each(&jobs, |job| &job.pay_order_no, |jobs| write(&database, &signals, jobs))
                     .await
             }
         });
-        Self { batcher }
+        (Self { batcher }, writers)
     }
 
     /// Writes one fact and says what it has done, once that is committed.
-    pub(crate) async fn submit(&self, job: Job) -> Result<Outcome, NotPersisted> {
+    pub(crate) async fn submit(&self, job: Job) -> Result<FactOutcome, NotPersisted> {
         let pay_order_no = job.pay_order_no.clone();
         let trace_id = job.trace.parent.trace_id();
         let why = match timeout(ANSWER_TIMEOUT, self.batcher.submit(job)).await {
@@ -57,7 +58,7 @@ impl FactWriter {
     }
 }
 
-async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<Vec<Outcome>, Error> {
+async fn write(database: &Database, signals: &Signals, jobs: &[Job]) -> Result<Vec<FactOutcome>, Error> {
     let folded = database.transaction(|tx| Box::pin(async move { write_in(&tx, jobs).await })).await?;
     fail::fail_point!("facts::after_commit", |_| std::process::abort());
     announce(signals, &folded);
@@ -89,11 +90,11 @@ pub(crate) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
     numbers.dedup();
     let orders = store::pay_orders::lock(tx, &numbers).await?;
     let counted = store::refunds::counted(tx, &refunded_by_parts(jobs)).await?;
-    let trades = recharges::trades(tx, &orders, jobs).await?;
-    let before = recharges::Before::of(&orders);
+    let trades = trades(tx, &orders, jobs).await?;
+    let before = Before::of(&orders);
     // After the lock: the events of one pay order follow one another in time.
     let now = to_micros(OffsetDateTime::now_utc());
-    let folded = fold(orders, (counted, trades), jobs, now);
+    let folded = fold(orders, Prior { counted, trades }, jobs, now, || EventId(Uuid::now_v7()));
     // Polled together, the statements travel together.
     try_join!(
         store::callbacks::insert(tx, jobs, &folded.outcomes),
@@ -102,7 +103,7 @@ pub(crate) async fn write_in(tx: &Transaction<'_>, jobs: &[Job]) -> Result<Folde
         store::outbox::insert(tx, &folded.events),
         store::contradictions::record(tx, &folded.contradictions, now),
         store::refunds::insert(tx, &folded.refunds),
-        recharges::post(tx, &folded.events, before),
+        post(tx, &folded.events, before),
     )?;
     fail::fail_point!("facts::before_commit", |_| std::process::abort());
     Ok(folded)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use events::{Fact, FactKind, PayOrderNo, Status, to_micros};
+use runtime::ApiError;
 use service::extract::{Json, Path};
 use service::{Problem, TraceParent};
 use time::OffsetDateTime;
@@ -11,8 +12,8 @@ use time::OffsetDateTime;
 use super::not_found;
 use super::view::PayOrderView;
 use crate::api_keys::Caller;
-use crate::app::{App, unavailable};
 use crate::facts::Job;
+use crate::state::App;
 use crate::store::pay_orders::{self, Wanted};
 use crate::trace_context::TraceContext;
 
@@ -23,12 +24,12 @@ pub(crate) async fn close(
     Caller(merchant_id): Caller,
     Path(number): Path<PayOrderNo>,
     parent: TraceParent,
-) -> Result<Json<PayOrderView>, Problem> {
+) -> Result<Json<PayOrderView>, ApiError> {
     let now = to_micros(OffsetDateTime::now_utc());
     let requested = {
         // Given back at once: who waits for the writer with a connection in hand may keep it from getting one.
-        let client = app.database.client().await.map_err(unavailable)?;
-        pay_orders::request_close(&client, &merchant_id, &number, now).await.map_err(unavailable)?
+        let client = app.database.client().await?;
+        pay_orders::request_close(&client, &merchant_id, &number, now).await?
     };
     let stored = match requested {
         Some(stored) if !stored.order.channel.is_balance() => stored,
@@ -43,16 +44,16 @@ pub(crate) async fn close(
                 })?;
             }
             let wanted = Wanted::PayOrder(number);
-            let client = app.database.client().await.map_err(unavailable)?;
-            let found = pay_orders::find(&client, &merchant_id, &wanted).await.map_err(unavailable)?;
+            let client = app.database.client().await?;
+            let found = pay_orders::find(&client, &merchant_id, &wanted).await?;
             found.ok_or_else(not_found)?
         }
     };
     if stored.order.status.is_paid() {
         let detail = "the buyer has paid; a paid pay order can only be refunded";
-        return Err(
-            Problem::conflict("already_paid", detail).member("status", Status::as_str(stored.order.status))
-        );
+        return Err(Problem::conflict("already_paid", detail)
+            .member("status", Status::as_str(stored.order.status))
+            .into());
     }
     Ok(Json(PayOrderView::new(stored, app.close_grace, now)))
 }

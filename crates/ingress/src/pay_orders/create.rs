@@ -9,21 +9,23 @@ use axum::response::{IntoResponse, Response};
 use channels::ChannelSet;
 use events::{
     ChannelAccount, Currency, Fact, FactKind, MerchantId, Money, OrderNo, PayOrder, PayOrderNo, Purpose,
-    Status, Verdict, to_micros, transition,
+    Status, Transition, Whole, to_micros, transition,
 };
+use runtime::ApiError;
 use serde::Deserialize;
 use service::Problem;
 use service::extract::Json;
 use time::{Duration, OffsetDateTime};
-use url::Url;
+use webhooks::target::TargetPolicy;
 
 use super::view::PayOrderView;
-use super::writer::Created;
+use super::writer::{Created, same_content};
 use crate::api_keys::Caller;
-use crate::app::{App, unprocessable};
-use crate::store::pay_orders::StoredPayOrder;
+use crate::error::unprocessable;
+use crate::state::App;
+use crate::store::pay_orders::{self, StoredPayOrder, Wanted};
 
-/// The longest `subject`, `attach` and `notify_url`, in bytes: as events carry them.
+/// The longest `subject` and `attach`, in bytes: as events carry them.
 const MAX_TEXT_BYTES: usize = 2048;
 const DEFAULT_EXPIRES_IN_SECONDS: i64 = 2 * 60 * 60;
 const MAX_EXPIRES_IN_SECONDS: i64 = 7 * 24 * 60 * 60;
@@ -32,12 +34,14 @@ const MAX_EXPIRES_IN_SECONDS: i64 = 7 * 24 * 60 * 60;
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPayOrder {
     pub(crate) order_no: OrderNo,
+    #[serde(deserialize_with = "Whole::read")]
     pub(crate) amount_minor: i64,
     pub(crate) currency: Currency,
     pub(crate) channel: ChannelAccount,
     pub(crate) subject: Option<String>,
     pub(crate) attach: Option<String>,
     pub(crate) notify_url: Option<String>,
+    #[serde(default, deserialize_with = "Whole::read_optional")]
     pub(crate) expires_in_seconds: Option<i64>,
     #[serde(default)]
     pub(crate) purpose: Purpose,
@@ -47,18 +51,28 @@ pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Caller(merchant_id): Caller,
     Json(request): Json<NewPayOrder>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let now = to_micros(OffsetDateTime::now_utc());
     request.check_is_no_recharge()?;
-    let number = PayOrderNo::generate();
+    let refused = check_notify_url(&app.targets, request.notify_url.as_deref());
+    let number = PayOrderNo::new(now, rand::random());
     let new = request.into_pay_order(number, merchant_id, &app.channels.current(), now)?;
+    if let Err(problem) = refused {
+        // What was made while the address was allowed is told again.
+        let wanted = Wanted::Order(new.order.order_no.clone());
+        let client = app.database.client().await?;
+        let known = pay_orders::find(&client, &new.order.merchant_id, &wanted).await?;
+        let known = known.filter(|known| same_content(known, &new)).ok_or(problem)?;
+        return Ok(Json(PayOrderView::new(known, app.close_grace, now)).into_response());
+    }
     let (status, stored) = match app.pay_orders.submit(new).await? {
         Created::New(stored) => (StatusCode::CREATED, stored),
         Created::Same(stored) => (StatusCode::OK, stored),
         Created::Other(stored) => {
             let detail = "this order has an active pay order with other content; close it first";
             return Err(Problem::conflict("order_conflict", detail)
-                .member("pay_order_no", stored.order.pay_order_no.as_str()));
+                .member("pay_order_no", stored.order.pay_order_no.as_str())
+                .into());
         }
     };
     let location = format!("/v1/pay-orders/{}", stored.order.pay_order_no);
@@ -101,10 +115,6 @@ impl NewPayOrder {
             return Err(unprocessable("unknown_channel", detail));
         }
         let expires_in = expires_in(self.expires_in_seconds)?;
-        let notify_url = text("notify_url", self.notify_url)?;
-        if let Some(url) = &notify_url {
-            check_url(url)?;
-        }
         let order = PayOrder {
             pay_order_no,
             merchant_id,
@@ -118,11 +128,11 @@ impl NewPayOrder {
             channel_trade_no: None,
             paid_at: None,
             subject: text("subject", self.subject)?,
-            notify_url,
+            notify_url: text("notify_url", self.notify_url)?,
             attach: text("attach", self.attach)?,
         };
         Ok(StoredPayOrder {
-            order: submitted(order),
+            order: submitted(&order),
             created_at: now,
             expires_at: now + expires_in,
             close_requested_at: None,
@@ -132,11 +142,11 @@ impl NewPayOrder {
 }
 
 /// The merchant takes the buyer to the channel by itself: from the start the pay order waits for the buyer.
-fn submitted(order: PayOrder) -> PayOrder {
-    match transition(&order, &Fact::own(FactKind::Submitted)) {
-        Verdict::Applied(steps) => steps.into_iter().last().map_or(order, |step| step.order),
-        Verdict::Duplicate | Verdict::Contradiction(_) => order,
-    }
+fn submitted(order: &PayOrder) -> PayOrder {
+    let Transition::Applied(steps) = transition(order, &Fact::own(FactKind::Submitted)) else {
+        unreachable!("a new pay order has not been submitted before");
+    };
+    steps.into_iter().last().expect("what is applied has a step").order
 }
 
 fn expires_in(seconds: Option<i64>) -> Result<Duration, Problem> {
@@ -146,6 +156,13 @@ fn expires_in(seconds: Option<i64>) -> Result<Duration, Problem> {
         return Err(Problem::invalid(detail));
     }
     Ok(Duration::seconds(seconds))
+}
+
+/// Refuses what no webhook would ever be sent to, so that the mistake is seen where it is made.
+pub(crate) fn check_notify_url(targets: &TargetPolicy, url: Option<&str>) -> Result<(), Problem> {
+    let url = url.filter(|url| !url.is_empty());
+    url.map_or(Ok(()), |url| targets.check_new(url))
+        .map_err(|bad| Problem::invalid(format!("notify_url: {bad}")))
 }
 
 /// An empty text is none, as in events.
@@ -158,13 +175,4 @@ fn text(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
         Some(text) if text.contains('\0') => Err(Problem::invalid(format!("{field}: must not contain NUL"))),
         text => Ok(text.filter(|text| !text.is_empty())),
     }
-}
-
-/// Which hosts may be called is the notifier's to decide, when it calls.
-fn check_url(url: &str) -> Result<(), Problem> {
-    let parsed = Url::parse(url).map_err(|error| Problem::invalid(format!("notify_url: {error}")))?;
-    if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
-        return Err(Problem::invalid("notify_url: expected an http or https URL"));
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use events::{MerchantId, OrderNo, PayOrderNo};
+use runtime::ApiError;
 use serde::Deserialize;
 use service::Problem;
 use service::extract::{Json, Path, Query};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::not_found;
 use super::view::PayOrderView;
 use crate::api_keys::Caller;
-use crate::app::{App, unavailable};
+use crate::state::App;
 use crate::store::pay_orders::{self, StoredPayOrder, Wanted};
 
 const MAX_WAIT_SECONDS: u64 = 30;
@@ -39,7 +40,7 @@ pub(crate) async fn get_by_number(
     Caller(merchant_id): Caller,
     Path(number): Path<PayOrderNo>,
     Query(query): Query<ByNumber>,
-) -> Result<Json<PayOrderView>, Problem> {
+) -> Result<Json<PayOrderView>, ApiError> {
     answer(&app, &merchant_id, &Wanted::PayOrder(number), query.wait_seconds).await
 }
 
@@ -47,7 +48,7 @@ pub(crate) async fn get_by_order(
     State(app): State<Arc<App>>,
     Caller(merchant_id): Caller,
     Query(query): Query<ByOrder>,
-) -> Result<Json<PayOrderView>, Problem> {
+) -> Result<Json<PayOrderView>, ApiError> {
     answer(&app, &merchant_id, &Wanted::Order(query.order_no), query.wait_seconds).await
 }
 
@@ -56,10 +57,10 @@ async fn answer(
     merchant_id: &MerchantId,
     wanted: &Wanted,
     wait_seconds: u64,
-) -> Result<Json<PayOrderView>, Problem> {
+) -> Result<Json<PayOrderView>, ApiError> {
     if wait_seconds > MAX_WAIT_SECONDS {
         let detail = format!("wait_seconds: expected 0 to {MAX_WAIT_SECONDS}, got {wait_seconds}");
-        return Err(Problem::bad_request("invalid_query", detail));
+        return Err(Problem::bad_request("invalid_query", detail).into());
     }
     let deadline = Instant::now() + Duration::from_secs(wait_seconds);
     let mut stored = find(app, merchant_id, wanted).await?;
@@ -70,7 +71,7 @@ async fn answer(
 }
 
 /// The pay order as soon as its status is final, or as it is at the deadline.
-async fn wait(app: &App, stored: StoredPayOrder, deadline: Instant) -> Result<StoredPayOrder, Problem> {
+async fn wait(app: &App, stored: StoredPayOrder, deadline: Instant) -> Result<StoredPayOrder, ApiError> {
     let (merchant_id, number) = (stored.order.merchant_id, stored.order.pay_order_no);
     let wanted = Wanted::PayOrder(number.clone());
     // Watched before it is read again, so that no change falls between.
@@ -88,8 +89,8 @@ async fn wait(app: &App, stored: StoredPayOrder, deadline: Instant) -> Result<St
     }
 }
 
-async fn find(app: &App, merchant_id: &MerchantId, wanted: &Wanted) -> Result<StoredPayOrder, Problem> {
-    let client = app.database.client().await.map_err(unavailable)?;
-    let found = pay_orders::find(&client, merchant_id, wanted).await.map_err(unavailable)?;
-    found.ok_or_else(not_found)
+async fn find(app: &App, merchant_id: &MerchantId, wanted: &Wanted) -> Result<StoredPayOrder, ApiError> {
+    let client = app.database.client().await?;
+    let found = pay_orders::find(&client, merchant_id, wanted).await?;
+    Ok(found.ok_or_else(not_found)?)
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use service::Problem;
-use storage::{Batcher, BatcherOptions, Database, Error};
+use storage::{Batcher, BatcherOptions, Database, Error, Writers};
 use tokio::time::timeout;
 
-use crate::batches::{NotPersisted, together_or_alone};
+use crate::batches::{NotPersisted, write_batch_or_each};
 use crate::store::new_pay_orders;
 use crate::store::pay_orders::StoredPayOrder;
 
@@ -34,15 +34,17 @@ pub(crate) struct PayOrderWriter {
 }
 
 impl PayOrderWriter {
-    /// Starts the writer.
-    pub(crate) fn spawn(database: Database) -> Self {
-        let batcher = Batcher::spawn(&BatcherOptions::new("pay_orders"), move |new: Vec<StoredPayOrder>| {
-            let database = database.clone();
-            async move {
-                together_or_alone(&new, |new| &new.order.pay_order_no, |new| write(&database, new)).await
-            }
-        });
-        Self { batcher }
+    /// The writer and its tasks, to be run.
+    pub(crate) fn new(database: Database) -> (Self, Writers) {
+        let (batcher, writers) =
+            Batcher::new(&BatcherOptions::new("pay_orders"), move |new: Vec<StoredPayOrder>| {
+                let database = database.clone();
+                async move {
+                    write_batch_or_each(&new, |new| &new.order.pay_order_no, |new| write(&database, new))
+                        .await
+                }
+            });
+        (Self { batcher }, writers)
     }
 
     /// Writes a pay order unless its order has an active one.

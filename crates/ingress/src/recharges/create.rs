@@ -8,8 +8,9 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use channels::ChannelSet;
 use events::{
-    ChannelAccount, Currency, MerchantId, OrderNo, PayOrderNo, Purpose, RechargeNo, UserId, to_micros,
+    ChannelAccount, Currency, MerchantId, OrderNo, PayOrderNo, Purpose, RechargeNo, UserId, Whole, to_micros,
 };
+use runtime::ApiError;
 use serde::Deserialize;
 use service::Problem;
 use service::extract::Json;
@@ -18,8 +19,9 @@ use time::OffsetDateTime;
 
 use super::view::RechargeView;
 use crate::api_keys::Caller;
-use crate::app::{App, unavailable, unprocessable};
-use crate::pay_orders::{NewPayOrder, same_content};
+use crate::error::unprocessable;
+use crate::pay_orders::{NewPayOrder, check_notify_url, same_content};
+use crate::state::App;
 use crate::store::new_pay_orders;
 use crate::store::recharges::{self, Recharge};
 use crate::store::users::UserKey;
@@ -32,12 +34,14 @@ const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000;
 pub(crate) struct NewRecharge {
     recharge_no: RechargeNo,
     user_id: UserId,
+    #[serde(deserialize_with = "Whole::read")]
     amount_minor: i64,
     currency: Currency,
     channel: ChannelAccount,
     subject: Option<String>,
     attach: Option<String>,
     notify_url: Option<String>,
+    #[serde(default, deserialize_with = "Whole::read_optional")]
     expires_in_seconds: Option<i64>,
 }
 
@@ -55,16 +59,25 @@ pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Caller(merchant_id): Caller,
     Json(request): Json<NewRecharge>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let now = to_micros(OffsetDateTime::now_utc());
+    let refused = check_notify_url(&app.targets, request.notify_url.as_deref());
     let new = request.into_recharge(merchant_id, &app.channels.current(), now)?;
-    let (status, recharge) = match write(&app.database, &new).await.map_err(unavailable)? {
+    if let Err(problem) = refused {
+        // What was made while the address was allowed is told again.
+        let client = app.database.client().await?;
+        let known = recharges::find(&client, &new.pay_order.order.merchant_id, &new.number).await?;
+        let known = known.filter(|known| same(known, &new)).ok_or(problem)?;
+        return Ok(Json(RechargeView::new(known, app.close_grace, now)).into_response());
+    }
+    let (status, recharge) = match write(&app.database, &new).await? {
         Created::New => (StatusCode::CREATED, new),
         Created::Known(known) if same(&known, &new) => (StatusCode::OK, *known),
         Created::Known(known) => {
             let detail = "there is a recharge of this number with other content; take another number";
             return Err(Problem::conflict("recharge_conflict", detail)
-                .member("pay_order_no", known.pay_order.order.pay_order_no.as_str()));
+                .member("pay_order_no", known.pay_order.order.pay_order_no.as_str())
+                .into());
         }
         Created::NoAccount => {
             let currency = new.pay_order.order.amount.currency;
@@ -72,7 +85,7 @@ pub(crate) async fn create(
                 "the user {} has no account in {currency}; open it by POST /v1/accounts",
                 new.user_id
             );
-            return Err(Problem::not_found(detail));
+            return Err(Problem::not_found(detail).into());
         }
     };
     let location = format!("/v1/recharges/{}", recharge.number);
@@ -96,7 +109,7 @@ impl NewRecharge {
             let detail = format!("amount_minor: expected 1 to {MAX_AMOUNT_MINOR}, got {}", self.amount_minor);
             return Err(Problem::invalid(detail));
         }
-        let pay_order_no = PayOrderNo::generate();
+        let pay_order_no = PayOrderNo::new(now, rand::random());
         let pay_order = NewPayOrder {
             order_no: OrderNo::of_recharge(&pay_order_no),
             amount_minor: self.amount_minor,
@@ -134,5 +147,5 @@ async fn write_in(tx: &Transaction<'_>, new: &Recharge) -> Result<Created, Error
     }
     // If it was just being made, that was waited for: now it is seen.
     let known = recharges::find(tx, &order.merchant_id, &new.number).await?;
-    Ok(known.map_or(Created::NoAccount, |known| Created::Known(Box::new(known))))
+    Ok(Created::Known(Box::new(known.expect("the recharge that has the number"))))
 }

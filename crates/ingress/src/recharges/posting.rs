@@ -18,7 +18,7 @@ pub(crate) struct Before(BTreeMap<PayOrderNo, i64>);
 
 /// Why an event of a recharge cannot be posted. None of it can happen while the database is as we made it.
 #[derive(Debug, Error)]
-enum Unposted {
+enum PostingError {
     #[error("{0}: no recharge has this pay order")]
     NoRecharge(PayOrderNo),
     #[error(transparent)]
@@ -27,11 +27,11 @@ enum Unposted {
     Post(#[from] PostError),
 }
 
-impl From<Unposted> for Error {
-    fn from(error: Unposted) -> Self {
+impl From<PostingError> for Error {
+    fn from(error: PostingError) -> Self {
         match error {
-            Unposted::Post(PostError::Database(error)) => error.into(),
-            error => Self::Rejected(error.into()),
+            PostingError::Post(PostError::Database(error)) => error,
+            error => Self::rejected(error),
         }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) async fn post(tx: &Transaction<'_>, events: &[NewEvent], before: Befo
         BTreeMap::new()
     };
     let flows = Books { users, balances, refunded: before.0 }.flows(&events)?;
-    ledger::post(tx, &flows).await.map_err(Unposted::Post)?;
+    ledger::post(tx, &flows).await.map_err(PostingError::Post)?;
     Ok(())
 }
 
@@ -86,14 +86,14 @@ struct Books {
 }
 
 impl Books {
-    fn flows(mut self, events: &[&PayEvent]) -> Result<Vec<Flow>, Unposted> {
+    fn flows(mut self, events: &[&PayEvent]) -> Result<Vec<Flow>, PostingError> {
         events.iter().map(|event| self.flow(event)).collect()
     }
 
-    fn flow(&mut self, event: &PayEvent) -> Result<Flow, Unposted> {
+    fn flow(&mut self, event: &PayEvent) -> Result<Flow, PostingError> {
         let order = &event.order;
-        let account =
-            account(order, &self.users).ok_or_else(|| Unposted::NoRecharge(order.pay_order_no.clone()))?;
+        let account = account(order, &self.users)
+            .ok_or_else(|| PostingError::NoRecharge(order.pay_order_no.clone()))?;
         let channel = Owner::Channel(order.channel.clone());
         let (trans_no, kind, entries) = if event.event_type == EventType::Refunded {
             let entries = self.take_back(order, account, channel)?;

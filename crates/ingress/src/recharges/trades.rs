@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use events::{ContradictionReason, EventType, PayOrder, PayOrderNo, Purpose, Verdict};
+use events::{ContradictionReason, EventType, PayOrder, PayOrderNo, Purpose, Transition};
 
 use storage::{Error, Transaction};
 
@@ -54,14 +54,14 @@ impl<const N: usize> From<[(String, PayOrderNo); N]> for Trades {
 
 impl Trades {
     /// The verdict on a fact, unless a recharge would be paid by the trade that has paid another one.
-    pub(crate) fn check(&mut self, verdict: Verdict) -> Verdict {
-        let Verdict::Applied(steps) = &verdict else { return verdict };
+    pub(crate) fn check(&mut self, verdict: Transition) -> Transition {
+        let Transition::Applied(steps) = &verdict else { return verdict };
         let paid = steps
             .iter()
             .find(|step| step.event == Some(EventType::Success) && step.order.purpose == Purpose::Recharge);
         let Some(paid) = paid else { return verdict };
         let payer = &paid.order.pay_order_no;
         let known = self.0.entry(trans_no_of(&paid.order)).or_insert_with(|| payer.clone());
-        if known == payer { verdict } else { Verdict::Contradiction(ContradictionReason::TradeReused) }
+        if known == payer { verdict } else { Transition::Contradiction(ContradictionReason::TradeReused) }
     }
 }

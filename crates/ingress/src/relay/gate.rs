@@ -3,18 +3,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use messaging::management::Management;
-use messaging::{Publisher, Topology};
+use messaging::management::{HeldVhost, Management};
+use messaging::{FindingKind, Publisher, Topology};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks while something would lose messages.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long to wait for the figures of new queues where there are policies. A broker that was told to keep none never shows
-/// them.
-const COMPLETE_INTERVAL: Duration = Duration::from_millis(500);
-const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15);
+const READ_AGAIN: Duration = Duration::from_millis(500);
+/// How long to try an API that cannot be read: most failures of a starting or busy broker are over by then.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait for the figures of new queues where there are policies. They take seconds; a busy broker takes more.
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Looks once before the first publish, and then until it finds nothing that loses messages. Without a management API it
 /// stands open: policies cannot be seen otherwise. Cheap to clone.
@@ -49,37 +50,54 @@ impl Gate {
             let Some(found) = cancel.run_until_cancelled(self.look(management)).await else { return };
             metrics::gauge!("payrelay_relay_held").set(if found.is_some() { 1.0 } else { 0.0 });
             let is_open = found.is_none();
-            *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            self.tell(found);
             if is_open || cancel.run_until_cancelled(sleep(LOOK_AGAIN)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// What would lose messages. An API that cannot be read says nothing about the broker.
+    fn tell(&self, shut: Option<String>) {
+        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = shut;
+    }
+
+    /// What would lose messages. An API that stays unreadable says nothing about the broker.
     async fn look(&self, management: &Management) -> Option<String> {
-        let deadline = Instant::now() + COMPLETE_TIMEOUT;
-        let held = loop {
-            match management.read().await {
-                Ok(held)
-                    if held.has_no_policy
-                        || held.is_complete(&self.topology)
-                        || Instant::now() > deadline =>
-                {
-                    break held;
-                }
-                Ok(_) => sleep(COMPLETE_INTERVAL).await,
-                Err(error) => {
-                    tracing::warn!(%error, "policies could not be looked at before publishing");
-                    return None;
-                }
-            }
-        };
+        let held = self.read(management).await?;
         let losing = held.examine(&self.topology).into_iter();
-        let losing: Vec<_> = losing.filter(|finding| finding.code.ends_with("_policy_loses")).collect();
+        let losing: Vec<_> = losing.filter(|finding| finding.kind == FindingKind::PolicyLoses).collect();
         for finding in &losing {
             tracing::error!(%finding, to_do = finding.advice, "nothing is published while a policy loses messages");
         }
         losing.first().map(ToString::to_string)
+    }
+
+    /// What the broker holds, with the figures of new queues, which alone show an operator's policy. `None` when it cannot be
+    /// read.
+    async fn read(&self, management: &Management) -> Option<HeldVhost> {
+        let start = Instant::now();
+        loop {
+            match management.read().await {
+                Ok(held) if held.has_no_policy || held.has_no_figures || held.is_complete(&self.topology) => {
+                    return Some(held);
+                }
+                Ok(held) if start.elapsed() > FIGURES_TIMEOUT => {
+                    tracing::warn!(
+                        "the broker shows no figures of some queues; an operator's policy on them would not be seen"
+                    );
+                    return Some(held);
+                }
+                Ok(_) => {
+                    let waiting = "the broker does not show yet which policies its queues have";
+                    self.tell(Some(waiting.to_owned()));
+                }
+                Err(error) if start.elapsed() > READ_TIMEOUT => {
+                    tracing::warn!(%error, "policies could not be looked at before publishing");
+                    return None;
+                }
+                Err(error) => tracing::debug!(%error, "policies cannot be looked at yet"),
+            }
+            sleep(READ_AGAIN).await;
+        }
     }
 }

@@ -5,21 +5,31 @@ use std::time::Duration;
 use events::ContradictionReason;
 use storage::Database;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Waiting;
 use crate::store::contradictions::count_open;
 use crate::store::outbox::{Backlog, backlog};
 
 /// Counting reads the whole outbox, which is long after an outage.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Keeps the gauges of the outbox and of the contradictions current, until `cancel`. Every replica shows the same.
-pub(crate) async fn observe(database: Database, cancel: CancellationToken) {
+/// Keeps the gauges of the outbox and of the contradictions current, until `cancel`, and tells `measured`. Every replica shows the
+/// same.
+pub(crate) async fn observe(
+    database: Database,
+    measured: watch::Sender<Option<Waiting>>,
+    cancel: CancellationToken,
+) {
+    let mut waiting: Option<Waiting> = None;
     while !cancel.is_cancelled() {
         match measure(&database).await {
             Ok((backlog, open)) => {
                 show(backlog);
+                waiting = Some(Waiting::after(waiting, backlog.next, OffsetDateTime::now_utc()));
+                measured.send_replace(waiting);
                 show_open(&open);
             }
             // The readiness and the relay tell of it already.

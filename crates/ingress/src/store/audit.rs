@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use events::audit::{Bucket, Entry, Eventless, Page, Report, Span, Stage, Wanted};
-use events::digest::IdSetDigest;
+use admin_api::audit::{AuditReport, Bucket, Entry, Eventless, EventsQuery, Page, Span, Stage};
+use admin_api::digest::IdSetDigest;
 use events::{EventId, EventType};
 use storage::{Error, GenericClient, id_digest};
 use time::{Duration, OffsetDateTime};
@@ -55,13 +55,13 @@ const EVENTLESS: &str = "
     LIMIT $3";
 
 /// What was committed in the window, what of it was published, and what should have been committed.
-pub(crate) async fn report(client: &impl GenericClient, span: Span) -> Result<Report, Error> {
+pub(crate) async fn report(client: &impl GenericClient, span: Span) -> Result<AuditReport, Error> {
     let [buckets, eventless] =
         [client.prepare_cached(BUCKETS).await?, client.prepare_cached(EVENTLESS).await?];
-    let mut report = Report::new(span);
+    let mut report = AuditReport::new(span);
     for piece in span.pieces(PIECE) {
         report.buckets.extend(by_stage(&client.query(&buckets, &[&piece.from, &piece.to]).await?)?);
-        let room = i64::try_from(MAX_EVENTLESS - report.eventless.len()).unwrap_or_default();
+        let room = i64::try_from(MAX_EVENTLESS - report.eventless.len()).expect("it is below the maximum");
         for row in client.query(&eventless, &[&piece.from, &piece.to, &room]).await? {
             report.eventless.push(without_event(&row)?);
         }
@@ -74,7 +74,7 @@ fn by_stage(rows: &[Row]) -> Result<Vec<Bucket>, Error> {
     let mut sums: HashMap<(OffsetDateTime, EventType), [(u64, IdSetDigest); 2]> = HashMap::new();
     for row in rows {
         let key = (row.try_get("minute")?, row.try_get::<_, Parsed<EventType>>("type")?.0);
-        let count = u64::try_from(row.try_get::<_, i64>("count")?).unwrap_or_default();
+        let count = u64::try_from(row.try_get::<_, i64>("count")?).map_err(Error::rejected)?;
         let digest = IdSetDigest::from_signed_sum(row.try_get::<_, Parsed<i128>>("digest")?.0);
         let [all, pending] = sums.entry(key).or_default();
         *(if row.try_get("pending")? { pending } else { all }) = (count, digest);
@@ -118,10 +118,10 @@ const PENDING: &str = "
     SELECT event_id, attempts, not_before FROM pay.outbox_pending WHERE occurred_at >= $1 AND occurred_at <= $2";
 
 /// A page of the events of a window, each published unless it is in the outbox.
-pub(crate) async fn events(client: &impl GenericClient, wanted: &Wanted) -> Result<Page, Error> {
+pub(crate) async fn events(client: &impl GenericClient, wanted: &EventsQuery) -> Result<Page, Error> {
     let event_type = wanted.event_type.as_str();
     let statement = client.prepare_cached(EVENTS).await?;
-    let limit = Wanted::PAGE + 1;
+    let limit = EventsQuery::PAGE + 1;
     let rows =
         client.query(&statement, &[&wanted.from, &wanted.to, &event_type, &wanted.after, &limit]).await?;
     let entries = rows.iter().map(entry).collect::<Result<Vec<_>, Error>>()?;

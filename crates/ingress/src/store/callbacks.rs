@@ -5,7 +5,7 @@ use service::TraceParent;
 use storage::{Database, Error, GenericClient, Transaction};
 use uuid::Uuid;
 
-use crate::facts::{Job, Outcome, RawCallback};
+use crate::facts::{FactOutcome, Job, RawCallback};
 
 const INSERT: &str = "
     INSERT INTO pay.callbacks (received_at, callback_id, account, dedupe_id, pay_order_no, outcome, reason, traceparent,
@@ -42,19 +42,28 @@ impl Kept {
 
 /// Inserts one that changes nothing, in a transaction of its own. Without a pay order its number is empty.
 pub(crate) async fn keep(database: &Database, kept: &Kept) -> Result<(), Error> {
-    let client = database.client().await?;
-    let row = Row {
-        raw: &kept.raw,
-        pay_order_no: kept.pay_order_no.as_ref().map_or("", PayOrderNo::as_str),
-        outcome: kept.outcome,
-        reason: Some(kept.reason),
-        parent: kept.parent,
-    };
-    write(&client, &[row]).await
+    let insert = database.transaction(|tx| {
+        Box::pin(async move {
+            let row = Row {
+                raw: &kept.raw,
+                pay_order_no: kept.pay_order_no.as_ref().map_or("", PayOrderNo::as_str),
+                outcome: kept.outcome,
+                reason: Some(kept.reason),
+                parent: kept.parent,
+            };
+            write(&*tx, &[row]).await
+        })
+    });
+    insert.await
 }
 
 /// Inserts the callbacks of those jobs that came by one, each with its outcome.
-pub(crate) async fn insert(tx: &Transaction<'_>, jobs: &[Job], outcomes: &[Outcome]) -> Result<(), Error> {
+pub(crate) async fn insert(
+    tx: &Transaction<'_>,
+    jobs: &[Job],
+    outcomes: &[FactOutcome],
+) -> Result<(), Error> {
+    assert_eq!(jobs.len(), outcomes.len(), "each fact has its outcome");
     let rows = jobs.iter().zip(outcomes).filter_map(|(job, outcome)| {
         Some(Row {
             raw: job.callback.as_ref()?,

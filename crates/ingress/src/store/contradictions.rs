@@ -5,7 +5,7 @@ mod stated;
 use std::collections::BTreeMap;
 use std::iter::once;
 
-use events::contradiction::{Action, Contradiction as Shown, Resolution, Resolve, Wanted};
+use admin_api::contradiction::{Action, Contradiction as Shown, ContradictionsQuery, Resolution, Resolve};
 use events::{ContradictionReason, Fact, PayOrder, PayOrderNo};
 use serde_json::{Value, json};
 use storage::{Client, Error, GenericClient, Transaction};
@@ -132,8 +132,11 @@ const LIST_OPEN: &str = select!(
 );
 
 /// Those that are wanted, the latest first.
-pub(crate) async fn list(client: &Client, wanted: &Wanted<ContradictionReason>) -> Result<Vec<Shown>, Error> {
-    let (reason, limit) = (wanted.reason.map(ContradictionReason::as_str), wanted.limit());
+pub(crate) async fn list(
+    client: &Client,
+    wanted: &ContradictionsQuery<ContradictionReason>,
+) -> Result<Vec<Shown>, Error> {
+    let (reason, limit) = (wanted.reason.map(ContradictionReason::as_str), wanted.limit.get());
     let rows = match wanted.status.resolved() {
         // A statement of its own, for which the index of the open ones is good.
         Some(false) => client.query(&client.prepare_cached(LIST_OPEN).await?, &[&reason, &limit]).await?,

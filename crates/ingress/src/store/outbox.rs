@@ -42,6 +42,8 @@ pub(crate) struct Backlog {
     /// Returned by the broker at least once, and pending still.
     pub(crate) unroutable: i64,
     pub(crate) oldest: Option<OffsetDateTime>,
+    /// The first that the broker has not returned: while it is the same, nothing is relayed.
+    pub(crate) next: Option<i64>,
 }
 
 const INSERT: &str = "
@@ -52,19 +54,31 @@ const INSERT: &str = "
 
 /// Puts events into the outbox, in their order.
 pub(crate) async fn insert(tx: &Transaction<'_>, new: &[NewEvent]) -> Result<(), Error> {
-    if new.is_empty() {
+    let row = |new: &NewEvent| {
+        let NewEvent { event, .. } = new;
+        (slot(&event.order.pay_order_no), event.occurred_at, event.event_id.0)
+    };
+    insert_rows(tx, &new.iter().map(row).collect::<Vec<_>>()).await
+}
+
+/// The same for events by their slots, times and ids.
+pub(super) async fn insert_rows(
+    tx: &Transaction<'_>,
+    rows: &[(i16, OffsetDateTime, Uuid)],
+) -> Result<(), Error> {
+    if rows.is_empty() {
         return Ok(());
     }
-    let slots: Vec<_> = new.iter().map(|new| slot(&new.event.order.pay_order_no)).collect();
-    let occurred_at: Vec<_> = new.iter().map(|new| new.event.occurred_at).collect();
-    let ids: Vec<_> = new.iter().map(|new| new.event.event_id.0).collect();
+    let slots: Vec<_> = rows.iter().map(|row| row.0).collect();
+    let occurred_at: Vec<_> = rows.iter().map(|row| row.1).collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.2).collect();
     let statement = tx.prepare_cached(INSERT).await?;
     tx.execute(&statement, &[&slots, &occurred_at, &ids]).await?;
     Ok(())
 }
 
 /// 0 to 255, the same for all events of a pay order, however many relays there are.
-fn slot(pay_order_no: &PayOrderNo) -> i16 {
+pub(super) fn slot(pay_order_no: &PayOrderNo) -> i16 {
     let hash: [u8; 32] = Sha256::digest(pay_order_no.as_str()).into();
     hash.first().copied().map_or(0, i16::from)
 }
@@ -156,11 +170,17 @@ pub(crate) async fn postpone(client: &Client, returned: &[(i64, OffsetDateTime)]
 }
 
 const BACKLOG: &str =
-    "SELECT count(*), count(*) FILTER (WHERE attempts > 0), min(occurred_at) FROM pay.outbox_pending";
+    "SELECT count(*), count(*) FILTER (WHERE attempts > 0), min(occurred_at), min(id) FILTER (WHERE attempts = 0)
+     FROM pay.outbox_pending";
 
 /// Counts the outbox.
 pub(crate) async fn backlog(client: &Client) -> Result<Backlog, Error> {
     let statement = client.prepare_cached(BACKLOG).await?;
     let row = client.query_one(&statement, &[]).await?;
-    Ok(Backlog { pending: row.try_get(0)?, unroutable: row.try_get(1)?, oldest: row.try_get(2)? })
+    Ok(Backlog {
+        pending: row.try_get(0)?,
+        unroutable: row.try_get(1)?,
+        oldest: row.try_get(2)?,
+        next: row.try_get(3)?,
+    })
 }

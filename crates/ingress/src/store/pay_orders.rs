@@ -120,7 +120,10 @@ const OTHER: &str = "
     ORDER BY created_at DESC LIMIT 1";
 
 /// Another pay order of the same order that is active or has been paid.
-pub(crate) async fn other(tx: &Transaction<'_>, order: &PayOrder) -> Result<Option<PayOrderNo>, Error> {
+pub(crate) async fn find_other_pay_order_in_effect(
+    tx: &Transaction<'_>,
+    order: &PayOrder,
+) -> Result<Option<PayOrderNo>, Error> {
     let statement = tx.prepare_cached(OTHER).await?;
     let key = [order.merchant_id.as_str(), order.order_no.as_str(), order.pay_order_no.as_str()];
     let row = tx.query_opt(&statement, &[&key[0], &key[1], &key[2]]).await?;

@@ -1,17 +1,17 @@
 //! The statements on a real server, where HTTP cannot reach a case by itself.
 
-use events::{
-    ChannelAccount, ContradictionReason, Currency, EventType, Fact, FactKind, MerchantId, Money, OrderNo,
-};
+use devstack::testing;
+use events::{ChannelAccount, ContradictionReason, EventType, Fact, FactKind, MerchantId, Money, OrderNo};
 use events::{PayEvent, PayOrder, PayOrderNo, Purpose, Status, codec, to_micros};
 use storage::partitions::Maintainer;
 use storage::{Client, Database};
 use time::{Duration, OffsetDateTime};
 
 use super::pay_orders::{StoredPayOrder, Wanted};
-use super::{closings, contradictions, merchants, migrate, new_pay_orders, outbox, partitioned, pay_orders};
+use super::{closings, contradictions, merchants, new_pay_orders, outbox, partitioned, pay_orders};
 use crate::batches::NotPersisted;
-use crate::facts::{FactWriter, Job, Outcome, RawCallback};
+use crate::facts::{FactOutcome, FactWriter, Job, RawCallback};
+use crate::fixtures;
 use crate::signals::Signals;
 use crate::store::outbox::Shard;
 use crate::trace_context::TraceContext;
@@ -20,20 +20,21 @@ mod credits;
 mod recharges;
 mod refunds;
 mod retention;
+mod twins;
+
+use twins::{CLOSINGS, TWINS};
 
 const ALL: Shard = Shard { shard: 0, shards: 1 };
 
 struct Store {
     database: Database,
-    _dropped_last: devstack::testing::Database,
+    _dropped_last: testing::Database,
 }
 
 impl Store {
     async fn create() -> Self {
-        let fresh = devstack::testing::Database::create();
-        let database = Database::connect(fresh.url(), "store tests", 8).unwrap();
-        migrate(&database).await.unwrap();
-        Maintainer::new(database.clone(), partitioned(7)).maintain(OffsetDateTime::now_utc()).await.unwrap();
+        let (database, fresh) = fixtures::database(8).await;
+        testing::add_twins(fresh.url(), &TWINS);
         Self { database, _dropped_last: fresh }
     }
 
@@ -55,7 +56,9 @@ impl Store {
     }
 
     fn writer(&self) -> FactWriter {
-        FactWriter::spawn(self.database.clone(), Signals::new().into())
+        let (writer, writers) = FactWriter::new(self.database.clone(), Signals::new().into());
+        tokio::spawn(writers.run());
+        writer
     }
 
     async fn find(&self, new: &StoredPayOrder) -> StoredPayOrder {
@@ -74,29 +77,12 @@ fn now() -> OffsetDateTime {
 
 fn new_order(order_no: &str) -> StoredPayOrder {
     let order = PayOrder {
-        pay_order_no: PayOrderNo::generate(),
-        merchant_id: MerchantId::parse("m1").unwrap(),
         order_no: OrderNo::parse(order_no).unwrap(),
-        purpose: Purpose::External,
-        amount: Money::new(1999, Currency::parse("CNY").unwrap()),
-        channel: ChannelAccount::parse("gateway_main").unwrap(),
-        status: Status::WaitBuyerPay,
-        version: 1,
-        refunded_minor: 0,
-        channel_trade_no: None,
-        paid_at: None,
         subject: Some("a 'quoted' subject, 中文".to_owned()),
-        notify_url: None,
         attach: Some("{\"a\":1}".to_owned()),
+        ..fixtures::pay_order(PayOrderNo::new(now(), rand::random()))
     };
-    let expires_at = now() + Duration::hours(2);
-    StoredPayOrder {
-        order,
-        created_at: now(),
-        expires_at,
-        close_requested_at: None,
-        payable_until: expires_at,
-    }
+    fixtures::stored(order, now(), now() + Duration::hours(2))
 }
 
 fn job(of: &StoredPayOrder, kind: FactKind) -> Job {
@@ -113,6 +99,7 @@ fn job(of: &StoredPayOrder, kind: FactKind) -> Job {
         received_at: now(),
         headers: serde_json::json!({ "webhook-id": "evt_1" }),
         body: bytes::Bytes::from_static(b"{}"),
+        _room: None,
     };
     let pay_order_no = of.order.pay_order_no.clone();
     Job { pay_order_no, fact, trace: TraceContext::generate(), callback: Some(callback) }
@@ -160,7 +147,12 @@ async fn success_and_refund_that_arrive_together_are_written_together() {
     );
     assert_eq!(
         outcomes,
-        (Ok(Outcome::Applied), Ok(Outcome::Applied), Ok(Outcome::Applied), Ok(Outcome::Duplicate))
+        (
+            Ok(FactOutcome::Applied),
+            Ok(FactOutcome::Applied),
+            Ok(FactOutcome::Applied),
+            Ok(FactOutcome::Duplicate)
+        )
     );
     let found = store.find(&new).await;
     assert_eq!(
@@ -190,7 +182,7 @@ async fn a_fact_that_the_database_refuses_fails_alone() {
     // PostgreSQL has no text with NUL.
     jobs[1].fact.channel_trade_no = Some("\0".to_owned());
     let outcomes = futures_util::future::join_all(jobs.into_iter().map(|job| writer.submit(job))).await;
-    assert_eq!(outcomes, [Ok(Outcome::Applied), Err(NotPersisted), Ok(Outcome::Applied)]);
+    assert_eq!(outcomes, [Ok(FactOutcome::Applied), Err(NotPersisted), Ok(FactOutcome::Applied)]);
     assert_eq!(store.find(&orders[1]).await.order.status, Status::WaitBuyerPay);
     assert_eq!(store.count("pay.events").await, 2);
 }
@@ -201,10 +193,10 @@ async fn a_failed_pay_order_gives_way_for_ever() {
     let (first, second) = (new_order("1"), new_order("1"));
     store.insert(std::slice::from_ref(&first)).await;
     let writer = store.writer();
-    assert_eq!(writer.submit(job(&first, FactKind::Failed)).await, Ok(Outcome::Applied));
+    assert_eq!(writer.submit(job(&first, FactKind::Failed)).await, Ok(FactOutcome::Applied));
     assert_eq!(store.insert(std::slice::from_ref(&second)).await, std::slice::from_ref(&second));
     // The first one is paid after all: both stand, and the order service sees the second payment.
-    assert_eq!(writer.submit(job(&first, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(writer.submit(job(&first, paid())).await, Ok(FactOutcome::Applied));
     assert_eq!(store.find(&first).await.order.status, Status::TradeSuccess);
     let wanted = Wanted::Order(first.order.order_no.clone());
     let found =
@@ -222,7 +214,7 @@ async fn a_contradiction_has_one_row_with_both_sides() {
     wrong.fact.amount = Some(Money::new(1, new.order.amount.currency));
     for _ in 0..3 {
         let outcome = writer.submit(wrong.clone()).await;
-        assert_eq!(outcome, Ok(Outcome::Contradiction(ContradictionReason::AmountMismatch)));
+        assert_eq!(outcome, Ok(FactOutcome::Contradiction(ContradictionReason::AmountMismatch)));
     }
     let wanted = serde_json::from_value(serde_json::json!({})).unwrap();
     let listed = contradictions::list(&store.client().await, &wanted).await.unwrap();
@@ -288,7 +280,7 @@ async fn what_is_settled_when_its_time_comes_is_looked_at_once() {
     store.insert(&orders).await;
     let (writer, client) = (store.writer(), store.client().await);
     for stored in &orders[..7] {
-        assert_eq!(writer.submit(job(stored, paid())).await, Ok(Outcome::Applied));
+        assert_eq!(writer.submit(job(stored, paid())).await, Ok(FactOutcome::Applied));
     }
     let open: std::collections::BTreeSet<_> =
         orders[7..].iter().map(|stored| stored.order.pay_order_no.clone()).collect();
@@ -296,7 +288,7 @@ async fn what_is_settled_when_its_time_comes_is_looked_at_once() {
         let due = closings::take_due(&client, Some(now()), now(), 100).await.unwrap();
         assert_eq!((&due.open, due.settled), (&open, settled));
     }
-    assert_eq!(store.count("pay.closings").await, 3);
+    assert_eq!(store.count(CLOSINGS).await, 3);
 }
 
 #[tokio::test]
@@ -312,7 +304,16 @@ async fn a_close_that_is_asked_for_is_looked_at_when_it_was_asked_for() {
     }
     let due = closings::take_due(&client, Some(now()), now(), 10).await.unwrap();
     assert_eq!(due.open, [number.clone()].into());
-    assert_eq!(store.count("pay.closings").await, 2, "its expiry, and the close");
+    assert_eq!(store.count(CLOSINGS).await, 2, "its expiry, and the close");
+
+    let other = new_order("2");
+    store.insert(std::slice::from_ref(&other)).await;
+    assert_eq!(store.writer().submit(job(&other, paid())).await, Ok(FactOutcome::Applied));
+    let stranger = MerchantId::parse("m2").unwrap();
+    for (merchant_id, refused) in [(merchant_id, &other), (&stranger, &new)] {
+        let asked = pay_orders::request_close(&client, merchant_id, &refused.order.pay_order_no, now()).await;
+        assert_eq!(asked.unwrap(), None, "paid, or of another merchant");
+    }
 }
 
 /// What a payment changes stands in no index, so a page with room takes the new version, too.
@@ -411,7 +412,7 @@ async fn earlier_keys_end_at_their_time_or_sooner_and_are_then_forgotten() {
     rotate(id, 4, 11, 12).await;
     assert_eq!([taken(11).await, taken(12).await], [vec![2, 3, 4], vec![4]]);
     // The first had ended when the fourth was made.
-    let kept = client.query_one("SELECT count(*) FROM pay.rotated_api_keys", &[]).await.unwrap();
+    let kept = client.query_one("SELECT count(*) FROM ours.rotated_api_keys", &[]).await.unwrap();
     assert_eq!(kept.get::<_, i64>(0), 2);
     assert_eq!(rotate(&MerchantId::parse("nobody").unwrap(), 5, 0, 0).await, None);
 }

@@ -30,7 +30,7 @@ impl Books {
         let flow = &Flow {
             trans_no: Uuid::now_v7().to_string(),
             kind: FlowKind::Recharge,
-            pay_order_no: PayOrderNo::generate(),
+            pay_order_no: PayOrderNo::new(OffsetDateTime::now_utc(), rand::random()),
             occurred_at: to_micros(OffsetDateTime::now_utc()),
             entries: Entries::transfer(amount, from, user(user_id)).unwrap(),
         };

@@ -1,5 +1,8 @@
 //! What channels send, and what they are answered.
 
+use std::time::Duration;
+
+use channels::MAX_BODY_BYTES;
 use channels::standard::{Kind, sign};
 use events::{Currency, EventType, Money, PayOrderNo, Purpose};
 use futures_util::future::join_all;
@@ -7,8 +10,11 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use storage::Database;
 use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::support::{World, event, new_pay_order, notice, paid, refunded, signed, take};
+use crate::support::{World, event, new_pay_order, notice, paid, read, refunded, signed, take};
 
 const RUNBOOK: &str = include_str!("../../../../deploy/README.md");
 
@@ -138,9 +144,15 @@ async fn what_is_refused_is_stored_only_if_it_is_the_channels() {
     assert_eq!(ingress.send("gateway_main", &unknown).await.0, StatusCode::NO_CONTENT);
     assert_eq!(ingress.send("nowhere", &signed(&paid(&number))).await.0, StatusCode::NOT_FOUND);
     let mut huge = signed(&paid(&number));
-    huge.body.push_str(&" ".repeat(64 * 1024));
+    huge.body.push_str(&" ".repeat(MAX_BODY_BYTES));
     let (status, problem) = ingress.send("gateway_main", &huge).await;
     assert_eq!((status, &problem["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("body_too_large")));
+    let encoded = ingress.http.post(format!("{}/v1/callbacks/gateway_main", ingress.url));
+    let (status, problem) = read(encoded.header("content-encoding", "gzip").send().await.unwrap()).await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!("unsupported_content_encoding"))
+    );
 
     let database = Database::connect(database.url(), "test", 1).unwrap();
     let client = database.client().await.unwrap();
@@ -161,6 +173,55 @@ async fn what_is_refused_is_stored_only_if_it_is_the_channels() {
     assert_eq!(row.get::<_, Value>("headers")["webhook-id"], json!("evt_1"));
     assert_eq!(row.get::<_, &[u8]>("body"), unreadable.body.as_bytes());
     assert_eq!(ingress.show(&number).await["status"], "WAIT_BUYER_PAY");
+}
+
+/// A client that sends on while it is refused hears why, and one that holds a place for a large body gives it back.
+#[tokio::test]
+async fn a_callback_may_have_a_mebibyte_and_hears_when_it_has_more() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    let number = ingress.pay_order("10001").await;
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".parse().unwrap();
+    let body = signed(&paid(&number)).body;
+    let padded = |bytes: usize| {
+        let body = format!("{}{body}", " ".repeat(bytes - body.len()));
+        sign(body, "evt_large", &secret, OffsetDateTime::now_utc()).unwrap()
+    };
+    for _ in 0..3 {
+        let over = padded(MAX_BODY_BYTES + 1);
+        let (status, problem) = ingress.send("gateway_main", &over).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("body_too_large")));
+        assert_eq!((&problem["status"], &problem["title"]), (&json!(413), &json!("Payload Too Large")));
+    }
+    let far_over = padded(8 * MAX_BODY_BYTES);
+    assert_eq!(ingress.send("gateway_main", &far_over).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    // More at a time than there are places.
+    let large = padded(100 * 1024);
+    let answers = join_all((0..100).map(|_| ingress.send("gateway_main", &large))).await;
+    assert!(answers.iter().all(|(status, _)| *status == StatusCode::NO_CONTENT), "{answers:?}");
+    assert_eq!(ingress.send("gateway_main", &padded(MAX_BODY_BYTES)).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(ingress.show(&number).await["status"], "TRADE_SUCCESS");
+}
+
+/// One that stops in the middle of a body that is too large already: it is refused, logged and counted as others are.
+#[tokio::test]
+async fn who_stops_in_the_middle_of_too_large_a_body_is_answered() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    let counted = async || {
+        let metrics = ingress.http.get(format!("{}/metrics", ingress.admin_url)).send().await.unwrap();
+        metrics.text().await.unwrap().contains("outcome=\"body_too_large\"} 1")
+    };
+    assert!(!counted().await);
+    let mut stream = TcpStream::connect(ingress.url.trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /v1/callbacks/gateway_main HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+        3 * MAX_BODY_BYTES
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; 2 * MAX_BODY_BYTES]).await.unwrap();
+    let mut answer = [0; 12];
+    timeout(Duration::from_secs(30), stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    assert!(counted().await);
 }
 
 /// The one request that the statement of the runbook finds.
@@ -195,7 +256,7 @@ async fn contradictions_are_failures_to_the_channel_and_recorded_once() {
     assert_eq!(ingress.callback(&second).await, StatusCode::CONFLICT);
     assert_eq!(ingress.callback(&notice(Kind::PaymentClosed, &closed)).await, StatusCode::NO_CONTENT);
     assert_eq!(ingress.callback(&paid(&closed)).await, StatusCode::CONFLICT);
-    let stranger = PayOrderNo::generate();
+    let stranger = PayOrderNo::parse("P0").unwrap();
     let (status, problem) = ingress.send("gateway_main", &signed(&paid(&stranger))).await;
     assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("unknown_pay_order")));
 

@@ -237,12 +237,62 @@ async fn callbacks_are_counted_under_names_of_our_own() {
     for account in ["nowhere", "stripe_main2", "x"] {
         assert_eq!(post(&ingress, account, &[], "{}").await.0, 404);
     }
-    let failed = stripe_notice(&PayOrderNo::generate(), stripe::Kind::RefundFailed);
+    let failed = stripe_notice(&PayOrderNo::parse("P0").unwrap(), stripe::Kind::RefundFailed);
     assert_eq!(stripe_tells(&ingress, &failed).await.0, 200);
     let metrics = metrics().await;
     for (account, outcome) in [("(unknown)", "unknown_account"), ("stripe_main", "refund_failed")] {
         let counted = format!("payrelay_callbacks_total{{account=\"{account}\",outcome=\"{outcome}\"}} ");
-        assert!(metrics.contains(&counted), "{counted}: {metrics}");
+        let mut counts = metrics.lines().filter_map(|line| line.strip_prefix(&counted));
+        assert!(counts.next().is_some_and(|count| count != "0"), "{counted}: {metrics}");
     }
     assert!(!metrics.contains("nowhere") && !metrics.contains("stripe_main2"), "{metrics}");
+}
+
+/// Events that are genuine, concern a pay order, and are nothing that it knows.
+#[tokio::test]
+async fn a_genuine_event_is_never_dropped_without_a_trace() {
+    let (ingress, database) = ingress().await;
+    let number = pay_order(&ingress, "stripe_main", "USD").await;
+    let metrics = async || {
+        let request = ingress.http.get(format!("{}/metrics", ingress.admin_url));
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    metrics().await;
+    let metadata = json!({ "pay_order_no": number });
+    let free = json!({ "id": "cs_1", "mode": "payment", "payment_status": "no_payment_required", "amount_total": 0,
+        "currency": "usd", "payment_intent": null, "metadata": metadata });
+    let dispute =
+        json!({ "id": "dp_1", "payment_intent": "pi_1", "status": "needs_response", "metadata": {} });
+    let events = [
+        ("evt_free", "checkout.session.completed", free, "no_payment_required"),
+        ("evt_dispute", "charge.dispute.created", dispute, "dispute"),
+        ("evt_other", "invoice.paid", json!({ "id": "in_1", "metadata": metadata }), "unknown_event"),
+        ("evt_none", "customer.created", json!({ "id": "cus_1" }), "ignored"),
+    ];
+    let secret = STRIPE_SECRET.parse().unwrap();
+    for (id, kind, object, _) in &events {
+        let created = OffsetDateTime::now_utc().unix_timestamp();
+        let body = json!({ "id": id, "type": kind, "created": created, "data": { "object": object } });
+        let sent = stripe::sign(body.to_string(), &secret, OffsetDateTime::now_utc());
+        let answer = post(&ingress, "stripe_main", &sent.headers(), &sent.body).await;
+        assert_eq!(answer, (200, "{\"received\":true}".to_owned()), "{kind}");
+    }
+    let counted = metrics().await;
+    for (_, _, _, outcome) in &events {
+        let line = format!("payrelay_callbacks_total{{account=\"stripe_main\",outcome=\"{outcome}\"}} 1");
+        assert!(counted.contains(&line), "{line}: {counted}");
+    }
+    let client = Database::connect(database.url(), "test", 1).unwrap().client().await.unwrap();
+    let rows = client
+        .query("SELECT dedupe_id, outcome, reason, pay_order_no FROM pay.callbacks ORDER BY received_at", &[])
+        .await
+        .unwrap();
+    let kept: Vec<[&str; 4]> = rows.iter().map(|row| [0, 1, 2, 3].map(|column| row.get(column))).collect();
+    let expected = [
+        ["evt_free", "unbooked", "no_payment_required", number.as_str()],
+        ["evt_dispute", "unbooked", "dispute", ""],
+        ["evt_other", "unbooked", "unknown_event", number.as_str()],
+    ];
+    assert_eq!(kept, expected);
+    assert_eq!(standing(&ingress, &number).await, at("WAIT_BUYER_PAY", 0, 1));
 }

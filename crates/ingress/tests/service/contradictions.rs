@@ -264,7 +264,7 @@ async fn a_wrong_decision_or_question_is_refused() {
         let (status, problem) = resolve(&ingress, id, &body).await;
         assert_eq!(status, expected, "{body}: {problem}");
     }
-    for query in ["status=closed", "reason=second_payment", "limit=many", "sort=up"] {
+    for query in ["status=closed", "reason=second_payment", "limit=many", "limit=0", "sort=up"] {
         let path = format!("/admin/contradictions?{query}");
         let answer = ingress.admin(Method::GET, &path).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{query}");

@@ -1,14 +1,18 @@
 //! Publishing: a broker that is away, and events that no queue takes.
 
 use devstack::{Stack, StackOptions};
+use events::EventId;
 use futures_util::future::join_all;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use messaging::{Broker, ConsumerQueue, EXCHANGE, RetryDelays, Topology};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
-use crate::support::{Ingress, World, count, event, eventually, paid, refunded, take};
+use crate::support::{Ingress, World, count, event, eventually, paid, read, refunded, take};
 
 #[tokio::test]
 async fn without_a_broker_callbacks_are_taken_and_later_all_is_published() {
@@ -108,13 +112,11 @@ async fn what_no_queue_takes_stays_pending_while_others_go_on() {
     assert_eq!(told.order.pay_order_no, second);
 
     let returned = async || {
-        let trace = ingress.admin_get("/admin/trace/first").await;
-        let steps = trace["steps"].as_array().unwrap().clone();
-        let refund = steps.into_iter().find(|step| step["detail"]["type"] == "pay.refunded").unwrap();
-        (refund["detail"]["returned"].as_i64() > Some(0)).then_some(refund)
+        let refund = ingress.traced("first", "pay.refunded").await;
+        (refund["returned"].as_i64() > Some(0)).then_some(refund)
     };
     let refund = eventually("the refund is returned", returned).await;
-    assert_eq!(refund["detail"]["published"], json!(false));
+    assert_eq!(refund["published"], json!(false));
     assert_eq!(ingress.pending().await, 1);
     let gauge = async || {
         let metrics =
@@ -135,7 +137,7 @@ async fn policy(world: &World, kind: &str, queue: &str, definition: Option<serde
     service::tls::install();
     let management_url = devstack::testing::servers().management_url;
     let url = format!("{management_url}/api/{kind}/{}/losing", world.vhost.name());
-    let http = reqwest::Client::new();
+    let http = transport::http_client().build().unwrap();
     let request = match definition {
         Some(definition) => http.put(url).json(&json!({
             "pattern": format!("^{queue}$"), "definition": definition, "apply-to": "queues", "priority": 1,
@@ -149,6 +151,16 @@ async fn policy(world: &World, kind: &str, queue: &str, definition: Option<serde
 async fn nothing_is_published_into_a_queue_whose_policy_loses_it_and_callbacks_are_taken() {
     // An operator's is in no list of policies; it shows in the figures of the queue alone, which come late.
     tokio::join!(held_back_by("policies"), held_back_by("operator-policies"));
+}
+
+#[tokio::test]
+async fn a_management_api_that_cannot_be_read_holds_nothing_back() {
+    let world = World::create();
+    let nobody = format!("http://127.0.0.1:{}", devstack::testing::free_port());
+    let ingress = world.ingress(&[("PAYRELAY_MANAGEMENT_URL", &nobody)]).await;
+    let number = ingress.pay_order("1").await;
+    assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::NO_CONTENT);
+    eventually("it is published", async || (ingress.pending().await == 0).then_some(())).await;
 }
 
 async fn held_back_by(kind: &str) {
@@ -201,4 +213,68 @@ async fn a_spoiled_topology_holds_events_back_until_it_is_mended_and_callbacks_a
 
     channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     eventually("it is published", async || (ingress.pending().await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_event_goes_out_again_as_it_was_and_no_other_does() {
+    let world = World::create();
+    let ingress = world.ingress(&[("PAYRELAY_EVENT_FORMAT", "json")]).await;
+    // A twin beside it.
+    for order_no in ["1", "2"] {
+        let number = ingress.pay_order(order_no).await;
+        assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::NO_CONTENT);
+    }
+    let queue = "trade.pay.success.queue";
+    let first = take(world.vhost.amqp_url(), queue, 2).await;
+    eventually("all is published", async || (ingress.pending().await == 0).then_some(())).await;
+    let lost = event(&first[0]);
+    let occurred_at = lost.occurred_at.format(&Rfc3339).unwrap();
+    let wanted = json!({ "event_id": lost.event_id, "occurred_at": occurred_at });
+    let stranger = json!({ "event_id": EventId(Uuid::now_v7()), "occurred_at": occurred_at });
+    let body = json!({ "by": "tester", "events": [wanted, wanted, stranger] });
+    let (status, answer) = republish(&ingress, &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let expected = json!({ "queued": 1, "waiting": 0, "unknown": [stranger["event_id"]] });
+    assert_eq!(answer, expected);
+    let again = take(world.vhost.amqp_url(), queue, 1).await;
+    assert_eq!((&again[0].data, &again[0].properties), (&first[0].data, &first[0].properties));
+    assert_eq!(again[0].properties.content_type().as_ref().unwrap().as_str(), "application/json");
+    eventually("all is published", async || (ingress.pending().await == 0).then_some(())).await;
+    // The broker tells depths a moment late.
+    eventually("nothing else came", async || (world.vhost.queue_depth(queue)? == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_waits_in_the_outbox_is_not_put_there_twice() {
+    let (ingress, _database) = World::without_broker(&[]).await;
+    let number = ingress.pay_order("1").await;
+    assert_eq!(ingress.callback(&paid(&number)).await, StatusCode::NO_CONTENT);
+    let window = "from=2020-01-01T00:00:00Z&to=2020-01-01T00:00:01Z&type=pay.success";
+    assert_eq!(ingress.admin_get(&format!("/admin/audit/events?{window}")).await["events"], json!([]));
+    let now = OffsetDateTime::now_utc();
+    let [from, to] = [now - time::Duration::HOUR, now + time::Duration::HOUR]
+        .map(|time| time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap());
+    let page = ingress.admin_get(&format!("/admin/audit/events?from={from}&to={to}&type=pay.success")).await;
+    let event = &page["events"][0];
+    let one = json!({ "event_id": event["event_id"], "occurred_at": event["occurred_at"] });
+    let (_, answer) = republish(&ingress, &json!({ "by": "tester", "events": [one] })).await;
+    assert_eq!(answer, json!({ "queued": 0, "waiting": 1, "unknown": [] }));
+    assert_eq!(ingress.pending().await, 1);
+
+    let many = vec![one.clone(); 501];
+    for (wrong, expected) in [
+        (json!({ "by": "tester", "events": [] }), StatusCode::UNPROCESSABLE_ENTITY),
+        (json!({ "by": "tester", "events": many }), StatusCode::UNPROCESSABLE_ENTITY),
+        (json!({ "by": "", "events": [one] }), StatusCode::UNPROCESSABLE_ENTITY),
+        (json!({ "events": [one] }), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        assert_eq!(republish(&ingress, &wrong).await.0, expected);
+    }
+    let path = format!("{}/admin/events/republish", ingress.admin_url);
+    let open = ingress.http.post(path).json(&json!({})).send().await.unwrap();
+    assert_eq!(open.status(), StatusCode::UNAUTHORIZED);
+}
+
+async fn republish(ingress: &Ingress, body: &serde_json::Value) -> (StatusCode, serde_json::Value) {
+    read(ingress.admin(Method::POST, "/admin/events/republish").json(body).send().await.unwrap()).await
 }

@@ -31,7 +31,7 @@ const CHANNELS: &str = r#"
     kind = "standard"
     secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 "#;
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = devstack::testing::DEADLINE;
 
 /// The servers of one test.
 pub(crate) struct World {
@@ -79,7 +79,7 @@ impl Ingress {
         let mut loader = Loader::from_map(variables);
         let config = Config::load(&mut loader);
         loader.finish().expect("a good configuration");
-        let channels = ChannelSet::parse(CHANNELS, |path| std::fs::read_to_string(path));
+        let channels = ChannelSet::parse(CHANNELS, |path| std::fs::read(path));
         config.channels.add(&channels.expect("good channels"));
         let service = Service::start(config).await.expect("the ingress starts");
         let (http_addr, admin_addr) = (service.http_addr, service.admin_addr);
@@ -88,7 +88,7 @@ impl Ingress {
             url: format!("http://{http_addr}"),
             admin_url: format!("http://{admin_addr}"),
             api_key: String::new(),
-            http: reqwest::Client::new(),
+            http: transport::http_client().build().unwrap(),
             running: tokio::spawn(service.run(shutdown.clone())),
             shutdown,
         };
@@ -98,7 +98,16 @@ impl Ingress {
 
     /// Begins the shutdown and waits for its end.
     pub(crate) async fn stop(self) {
-        self.shutdown.begin(Duration::from_secs(10));
+        self.begin_stop(Duration::from_secs(10));
+        self.stopped().await;
+    }
+
+    pub(crate) fn begin_stop(&self, grace: Duration) {
+        self.shutdown.begin(grace);
+    }
+
+    /// Waits for the end, which must be a clean one.
+    pub(crate) async fn stopped(self) {
         self.running.await.expect("no panic").expect("a clean stop");
     }
 
@@ -160,6 +169,13 @@ impl Ingress {
             request = request.header(name, value);
         }
         read(request.send().await.unwrap()).await
+    }
+
+    /// What the trace tells of the event of this type of an order.
+    pub(crate) async fn traced(&self, order_no: &str, event_type: &str) -> Value {
+        let trace = self.admin_get(&format!("/admin/trace/{order_no}")).await;
+        let mut details = trace["steps"].as_array().unwrap().iter().map(|step| &step["detail"]);
+        details.find(|detail| detail["type"] == event_type).unwrap().clone()
     }
 
     /// Events that are not published yet.

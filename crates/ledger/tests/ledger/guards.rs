@@ -74,8 +74,8 @@ async fn what_does_not_balance_is_not_committed() {
 async fn no_balance_of_a_user_is_negative_and_nobody_else_keeps_one() {
     let books = Books::open(&["u1"]).await;
     for statement in [
-        "UPDATE ledger.accounts SET balance_minor = -1",
-        "UPDATE ledger.accounts SET balance_minor = NULL",
+        "UPDATE ledger.accounts SET balance_minor = -1 WHERE owner = 'user/m1/u1'",
+        "UPDATE ledger.accounts SET balance_minor = NULL WHERE owner = 'user/m1/u1'",
         "INSERT INTO ledger.accounts (owner, currency, balance_minor) VALUES ('merchant/m1', 'CNY', 0)",
         "INSERT INTO ledger.accounts (owner, currency) VALUES ('bank/b', 'CNY')",
     ] {

@@ -6,6 +6,7 @@ mod posting;
 mod properties;
 mod trial;
 
+use devstack::testing::{self, Twinned};
 use events::{ChannelAccount, Currency, MerchantId, Money, PayOrderNo, UserId};
 use ledger::{Account, Entries, Flow, FlowKind, Owner, PostError, Posted};
 use storage::{Client, Database};
@@ -16,7 +17,7 @@ const SCHEMA: &str = include_str!("../../../ingress/migrations/V4__ledger.sql");
 /// A fresh database with an empty ledger. The pool must be dropped first, so it comes first.
 struct Books {
     database: Database,
-    _server: devstack::testing::Database,
+    server: testing::Database,
 }
 
 /// What came of a transaction of a test.
@@ -36,10 +37,13 @@ impl From<tokio_postgres::Error> for Failure {
 
 impl Books {
     async fn open(users: &[&str]) -> Self {
-        let server = devstack::testing::Database::create();
+        let server = testing::Database::create();
         let database = Database::connect(server.url(), "ledger tests", 8).unwrap();
-        let books = Self { database, _server: server };
+        let books = Self { database, server };
         books.client().await.batch_execute(SCHEMA).await.unwrap();
+        // Beside each account the same of another merchant; the server refuses every change of it.
+        let accounts = Twinned { table: "ledger.accounts", merchant: "owner", differs: "'{}'" };
+        testing::add_twins(books.server.url(), &[accounts]);
         for user_id in users {
             books.open_account(&cny(user(user_id))).await;
         }
@@ -51,9 +55,8 @@ impl Books {
     }
 
     async fn open_account(&self, account: &Account) -> bool {
-        let opened = self.database.transaction(|tx| {
-            Box::pin(async move { Ok::<_, storage::Error>(ledger::open_account(&tx, account).await?) })
-        });
+        let opened =
+            self.database.transaction(|tx| Box::pin(async move { ledger::open_account(&tx, account).await }));
         opened.await.unwrap()
     }
 

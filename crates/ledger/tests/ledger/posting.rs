@@ -166,7 +166,7 @@ async fn one_trans_no_posted_by_many_at_once_moves_money_once() {
     }
     let [refused] = &refused[..] else { panic!("{refused:?}") };
     let by_the_database = |error: &PostError| match error {
-        PostError::Database(error) => storage_constraint(error) == Some("flows_trans_no"),
+        PostError::Database(error) => error.constraint() == Some("flows_trans_no"),
         _ => false,
     };
     assert!(
@@ -175,8 +175,4 @@ async fn one_trans_no_posted_by_many_at_once_moves_money_once() {
     );
     let all = books.balance(user("u1")).await.unwrap() + books.balance(user("u2")).await.unwrap();
     assert_eq!((all, books.count("ledger.flows").await), (20, 2));
-}
-
-fn storage_constraint(error: &tokio_postgres::Error) -> Option<&str> {
-    error.as_db_error()?.constraint()
 }

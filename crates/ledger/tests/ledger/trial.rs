@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use events::trial_balance::{CurrencySum, FindingKind};
+use admin_api::trial_balance::{CurrencySum, LedgerFindingKind};
 
 use crate::{Books, payment, recharge};
 
@@ -14,7 +14,7 @@ async fn tamper(books: &Books, statements: &str) {
 }
 
 /// Kind, subject, expected and found of every finding.
-async fn findings(books: &Books) -> Vec<(FindingKind, String, i64, i64)> {
+async fn findings(books: &Books) -> Vec<(LedgerFindingKind, String, i64, i64)> {
     let trial = ledger::trial_balance(&books.client().await).await.unwrap();
     trial
         .findings
@@ -38,22 +38,25 @@ async fn whatever_is_tampered_with_is_found() {
     let books = Books::open(&["u1", "u2"]).await;
     books.post(&[recharge("T1", "u1", 100), recharge("T2", "u2", 70)]).await.unwrap();
     tamper(&books, "UPDATE ledger.accounts SET balance_minor = 170 WHERE owner = 'user/m1/u2'").await;
-    assert_eq!(findings(&books).await, [(FindingKind::BalanceDiffers, "user/m1/u2".to_owned(), 70, 170)]);
+    assert_eq!(
+        findings(&books).await,
+        [(LedgerFindingKind::BalanceDiffers, "user/m1/u2".to_owned(), 70, 170)]
+    );
     tamper(&books, "UPDATE ledger.accounts SET balance_minor = 70 WHERE owner = 'user/m1/u2'").await;
 
     tamper(&books, "UPDATE ledger.entries SET amount_minor = -99 WHERE amount_minor = -100").await;
-    let unbalanced = (FindingKind::FlowUnbalanced, "T1".to_owned(), 0, 1);
+    let unbalanced = (LedgerFindingKind::FlowUnbalanced, "T1".to_owned(), 0, 1);
     assert_eq!(
         findings(&books).await,
-        [(FindingKind::CurrencyUnbalanced, "CNY".to_owned(), 0, 1), unbalanced]
+        [(LedgerFindingKind::CurrencyUnbalanced, "CNY".to_owned(), 0, 1), unbalanced]
     );
     tamper(&books, "UPDATE ledger.entries SET amount_minor = -100 WHERE amount_minor = -99").await;
 
     tamper(&books, "DELETE FROM ledger.entries WHERE abs(amount_minor) = 70").await;
-    let without_entries = (FindingKind::FlowUnbalanced, "T2".to_owned(), 0, 0);
+    let without_entries = (LedgerFindingKind::FlowUnbalanced, "T2".to_owned(), 0, 0);
     assert_eq!(
         findings(&books).await,
-        [without_entries, (FindingKind::BalanceDiffers, "user/m1/u2".to_owned(), 0, 70)]
+        [without_entries, (LedgerFindingKind::BalanceDiffers, "user/m1/u2".to_owned(), 0, 70)]
     );
     tamper(&books, "DELETE FROM ledger.flows").await;
     assert_eq!(findings(&books).await.len(), 2, "entries of no flow, and the balance");

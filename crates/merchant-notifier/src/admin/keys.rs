@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use events::MerchantId;
+use runtime::ApiError;
 use serde::Deserialize;
 use service::Problem;
 use service::extract::{Json, Path};
@@ -11,8 +12,8 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::endpoints::{Told, breaker};
-use super::{Admin, problem};
+use super::Admin;
+use super::view::{EndpointView, breaker};
 use crate::keyring::{Fresh, Keyring, MAX_LIVE, TooManySecrets};
 use crate::secrets::{SecretError, Vault};
 use crate::store::endpoints;
@@ -45,16 +46,16 @@ pub(super) enum KeysError {
     Invalid(&'static str),
 }
 
-impl KeysError {
-    pub(super) fn problem(self) -> Problem {
-        match self {
-            Self::Store(error) => problem(&error),
-            Self::Vault(error) => {
+impl From<KeysError> for ApiError {
+    fn from(error: KeysError) -> Self {
+        let problem = match error {
+            KeysError::Store(error) => return error.into(),
+            KeysError::Vault(error) => {
                 tracing::error!(%error, "an endpoint's keys could not be sealed or opened");
                 Problem::internal()
             }
-            Self::NoEndpoint => Problem::not_found("this merchant has no endpoint; put one first"),
-            Self::TooMany(TooManySecrets { ends_at }) => {
+            KeysError::NoEndpoint => Problem::not_found("this merchant has no endpoint; put one first"),
+            KeysError::TooMany(TooManySecrets { ends_at }) => {
                 let ends_at = OffsetDateTime::from_unix_timestamp(ends_at).ok();
                 let ends_at = ends_at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
                 Problem::new(
@@ -65,8 +66,9 @@ impl KeysError {
                     ),
                 )
             }
-            Self::Invalid(detail) => Problem::invalid(detail),
-        }
+            KeysError::Invalid(detail) => Problem::invalid(detail),
+        };
+        problem.into()
     }
 }
 
@@ -132,9 +134,10 @@ pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path(merchant_id): Path<MerchantId>,
     Json(rotate): Json<Rotate>,
-) -> Result<Json<Told>, Problem> {
+) -> Result<Json<EndpointView>, ApiError> {
     if rotate.overlap_seconds.is_some_and(|seconds| seconds > MAX_OVERLAP_SECONDS) {
-        return Err(Problem::invalid(format!("overlap_seconds: expected at most {MAX_OVERLAP_SECONDS}")));
+        let detail = format!("overlap_seconds: expected at most {MAX_OVERLAP_SECONDS}");
+        return Err(Problem::invalid(detail).into());
     }
     let (vault, merchant_id, rotate) = (&admin.vault, &merchant_id, &rotate);
     let work = admin.database.transaction(|tx| {
@@ -146,11 +149,11 @@ pub(super) async fn rotate(
             Ok::<_, KeysError>((endpoint, keyring, fresh))
         })
     });
-    let (endpoint, keyring, fresh) = work.await.map_err(KeysError::problem)?;
+    let (endpoint, keyring, fresh) = work.await?;
     tracing::info!(%merchant_id, key = ?rotate.key, "an endpoint's key was rotated");
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
+    let client = admin.database.client().await?;
     let breaker = breaker(&client, merchant_id).await?;
-    Ok(Json(Told::new(endpoint, &keyring, breaker).with(&fresh)))
+    Ok(Json(EndpointView::new(endpoint, &keyring, breaker).with(&fresh)))
 }
 
 impl Rotate {

@@ -1,14 +1,16 @@
 //! Listing, showing and retrying notifications.
 
+use admin_api::limit::Limit;
 use axum::extract::State;
 use events::{MerchantId, OrderNo};
+use runtime::ApiError;
 use serde::{Deserialize, Serialize};
 use service::Problem;
 use service::extract::{Json, Path, Query};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Admin, limit, problem};
+use super::Admin;
 use crate::store::notifications::{self, Filter, Notification, PastAttempt};
 use crate::store::retries::{self, Preview};
 
@@ -29,7 +31,8 @@ pub(super) struct Selection {
     since: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     until: Option<OffsetDateTime>,
-    limit: Option<i64>,
+    #[serde(default)]
+    limit: Limit,
     /// Of a preview: what was retried since is left out of the retry.
     #[serde(default, with = "time::serde::rfc3339::option")]
     as_of: Option<OffsetDateTime>,
@@ -71,11 +74,11 @@ fn standing(text: &str) -> Result<(&'static str, Option<&'static str>), Problem>
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(selection): Query<Selection>,
-) -> Result<Json<Vec<Notification>>, Problem> {
-    let limit = limit(selection.limit)?;
+) -> Result<Json<Vec<Notification>>, ApiError> {
+    let limit = selection.limit.get();
     let filter = selection.filter()?;
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(notifications::list(&client, &filter, limit).await.map_err(|error| problem(&error))?))
+    let client = admin.database.client().await?;
+    Ok(Json(notifications::list(&client, &filter, limit).await?))
 }
 
 /// A notification with every attempt that is still kept.
@@ -90,13 +93,13 @@ pub(super) struct Shown {
 pub(super) async fn show(
     State(admin): State<Admin>,
     Path(notification_id): Path<Uuid>,
-) -> Result<Json<Shown>, Problem> {
+) -> Result<Json<Shown>, ApiError> {
     let filter = Filter { notification_id: Some(notification_id), ..Filter::default() };
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    let mut found = notifications::list(&client, &filter, 1).await.map_err(|error| problem(&error))?;
+    let client = admin.database.client().await?;
+    let mut found = notifications::list(&client, &filter, 1).await?;
     let notification =
         found.pop().ok_or_else(|| Problem::not_found(format!("no notification {notification_id}")))?;
-    let history = notifications::attempts(&client, notification_id).await.map_err(|error| problem(&error))?;
+    let history = notifications::attempts(&client, notification_id).await?;
     Ok(Json(Shown { notification, history }))
 }
 
@@ -104,10 +107,10 @@ pub(super) async fn show(
 pub(super) async fn retryable(
     State(admin): State<Admin>,
     Query(selection): Query<Selection>,
-) -> Result<Json<Preview>, Problem> {
+) -> Result<Json<Preview>, ApiError> {
     let filter = selection.retry_filter()?;
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    Ok(Json(retries::preview(&client, &filter).await.map_err(|error| problem(&error))?))
+    let client = admin.database.client().await?;
+    Ok(Json(retries::preview(&client, &filter).await?))
 }
 
 /// How many were made due.
@@ -120,11 +123,11 @@ pub(super) struct Retried {
 pub(super) async fn retry(
     State(admin): State<Admin>,
     Json(selection): Json<Selection>,
-) -> Result<Json<Retried>, Problem> {
-    let (limit, as_of) = (limit(selection.limit)?, selection.as_of);
+) -> Result<Json<Retried>, ApiError> {
+    let (limit, as_of) = (selection.limit.get(), selection.as_of);
     let filter = selection.retry_filter()?;
-    let client = admin.database.client().await.map_err(|error| problem(&error))?;
-    let retried = retries::retry(&client, &filter, as_of, limit).await.map_err(|error| problem(&error))?;
+    let client = admin.database.client().await?;
+    let retried = retries::retry(&client, &filter, as_of, limit).await?;
     if retried > 0 {
         admin.wake.notify_one();
         let Filter { notification_id, merchant_id, status, reason, .. } = &filter;

@@ -40,9 +40,25 @@ pub enum ErrorKind {
     Status,
     /// A status of the 200s, but not the body that the endpoint acknowledges with.
     NotAcknowledged,
+    /// Our own fault: the attempt panicked.
+    Internal,
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Connect,
+        Self::Timeout,
+        Self::Protocol,
+        Self::ForbiddenTarget,
+        Self::Secret,
+        Self::Unsendable,
+        Self::Redirect,
+        Self::Status,
+        Self::NotAcknowledged,
+        Self::Internal,
+    ];
+
     /// The name in the log, the database and the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,13 +71,14 @@ impl ErrorKind {
             Self::Redirect => "redirect",
             Self::Status => "status",
             Self::NotAcknowledged => "not_acknowledged",
+            Self::Internal => "internal",
         }
     }
 }
 
 /// Why there is no acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct AttemptFailure {
     /// The sort.
     pub kind: ErrorKind,
     /// The particulars, without the URL and its query, which may hold secrets.
@@ -70,17 +87,19 @@ pub struct Failure {
 
 /// What came back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct WebhookAnswer {
     /// The HTTP status.
     pub status: u16,
     /// The header `Retry-After`.
     pub retry_after: Option<String>,
     /// The body, cut at 8 KiB; what had come if it broke off.
     pub body: Vec<u8>,
+    /// Why nothing but the status could be read.
+    pub unread: Option<String>,
 }
 
 /// Whether the answer acknowledges the webhook.
-pub fn judge(ack: Ack, answer: &Answer) -> Result<(), Failure> {
+pub fn judge(ack: Ack, answer: &WebhookAnswer) -> Result<(), AttemptFailure> {
     let acknowledged = ack == Ack::Any2xx || is_success(&answer.body);
     let kind = match answer.status {
         200..=299 if acknowledged => return Ok(()),
@@ -88,7 +107,12 @@ pub fn judge(ack: Ack, answer: &Answer) -> Result<(), Failure> {
         300..=399 => ErrorKind::Redirect,
         _ => ErrorKind::Status,
     };
-    Err(Failure { kind, detail: format!("HTTP status {}", answer.status) })
+    let status = format!("HTTP status {}", answer.status);
+    let detail = match &answer.unread {
+        Some(why) => format!("{status}; the rest of the answer cannot be read: {why}"),
+        None => status,
+    };
+    Err(AttemptFailure { kind, detail })
 }
 
 /// The word alone, whatever white space or byte order mark an editor has put around it.
@@ -97,14 +121,23 @@ fn is_success(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|body| body.trim_matches(around).eq_ignore_ascii_case("success"))
 }
 
-/// What follows the failed attempt number `attempt` (from 1).
+/// Where on its ladder a notification stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Rung<'a> {
+    /// The delays after failed attempts.
+    pub ladder: &'a Ladder,
+    /// The number of the attempt on it, from 1.
+    pub attempt: u32,
+}
+
+/// What follows the failed attempt at `rung`.
 ///
 /// 410 from the endpoint's address disables it; from a pay order's `own_url` it ends this notification only, for the
 /// merchant's others go elsewhere. `Retry-After` on 429 and 503 may defer an attempt, never advance it. `random` is in 0..1.
 pub fn next(
-    answer: Option<&Answer>,
+    answer: Option<&WebhookAnswer>,
     own_url: bool,
-    (ladder, attempt): (&Ladder, u32),
+    rung: Rung<'_>,
     now: OffsetDateTime,
     random: f64,
 ) -> Next {
@@ -112,7 +145,7 @@ pub fn next(
     if status == Some(410) {
         return Next::Park { reason: if own_url { GONE } else { ENDPOINT_DISABLED } };
     }
-    let Some(delay) = ladder.delay(attempt, random) else {
+    let Some(delay) = rung.ladder.delay(rung.attempt, random) else {
         return Next::Park { reason: ATTEMPTS_EXHAUSTED };
     };
     let asked = answer
@@ -125,11 +158,13 @@ pub fn next(
 ///
 /// It is the delay of the attempt itself, at most five minutes: so a notification that is alone keeps its ladder, and no
 /// endpoint is called more often than its ladder says. An answer 410 has said all there is to say, and a target that we do
-/// not call, or what we cannot sign or write, says nothing of the endpoint. A pay order's own address (`own_url`) says little
+/// not call, what we cannot sign or write, or a panic of ours says nothing of the endpoint. A pay order's own address (`own_url`) says little
 /// of the others: the next probe comes soon.
 pub fn probe_after(kind: ErrorKind, own_url: bool, next: &Next, ladder: &Ladder) -> Option<Duration> {
     let delay = match (kind, next) {
-        (ErrorKind::ForbiddenTarget | ErrorKind::Secret | ErrorKind::Unsendable, _) => return None,
+        (ErrorKind::ForbiddenTarget | ErrorKind::Secret | ErrorKind::Unsendable | ErrorKind::Internal, _) => {
+            return None;
+        }
         (_, Next::Retry { after }) => *after,
         (_, Next::Park { reason: ATTEMPTS_EXHAUSTED }) => ladder.last(),
         (_, Next::Park { .. } | Next::Delivered) => return None,
@@ -143,18 +178,19 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, retry_after: Option<&str>) -> Answer {
-        Answer { status, retry_after: retry_after.map(str::to_owned), body: Vec::new() }
+    fn answer(status: u16, retry_after: Option<&str>) -> WebhookAnswer {
+        WebhookAnswer { status, retry_after: retry_after.map(str::to_owned), ..WebhookAnswer::default() }
     }
 
-    fn after(answer: Option<&Answer>, attempt: u32) -> Next {
+    fn after(answer: Option<&WebhookAnswer>, attempt: u32) -> Next {
         let ladder: Ladder = "10s,20s".parse().unwrap();
-        next(answer, false, (&ladder, attempt), datetime!(2026-01-01 00:00 UTC), 0.5)
+        next(answer, false, Rung { ladder: &ladder, attempt }, datetime!(2026-01-01 00:00 UTC), 0.5)
     }
 
     #[test]
     fn any_2xx_acknowledges_unless_the_body_must() {
-        let told = |body: &[u8]| Answer { status: 200, body: body.to_vec(), ..Answer::default() };
+        let told =
+            |body: &[u8]| WebhookAnswer { status: 200, body: body.to_vec(), ..WebhookAnswer::default() };
         assert_eq!(judge(Ack::Any2xx, &told(b"whatever")), Ok(()));
         assert_eq!(judge(Ack::Any2xx, &answer(204, None)), Ok(()));
         assert_eq!(judge(Ack::Success, &told(b" SUCCESS\r\n")), Ok(()));
@@ -181,8 +217,11 @@ mod tests {
         let vectors: Vectors = serde_json::from_str(vectors).unwrap();
         assert_eq!(vectors.ack_matrix.len(), 14);
         for told in vectors.ack_matrix {
-            let answer =
-                Answer { status: told.status, body: told.body.clone().into_bytes(), ..Answer::default() };
+            let answer = WebhookAnswer {
+                status: told.status,
+                body: told.body.clone().into_bytes(),
+                ..WebhookAnswer::default()
+            };
             let judged = judge(Ack::Success, &answer).is_ok();
             assert_eq!(judged, told.recommended_success, "{} {:?}", told.status, told.body);
         }
@@ -225,7 +264,13 @@ mod tests {
     fn gone_is_final_for_the_endpoint_or_for_the_address_of_one_pay_order() {
         assert_eq!(after(Some(&answer(410, None)), 1), Next::Park { reason: ENDPOINT_DISABLED });
         let ladder = Ladder::default();
-        let next = next(Some(&answer(410, None)), true, (&ladder, 1), datetime!(2026-01-01 00:00 UTC), 0.5);
+        let next = next(
+            Some(&answer(410, None)),
+            true,
+            Rung { ladder: &ladder, attempt: 1 },
+            datetime!(2026-01-01 00:00 UTC),
+            0.5,
+        );
         assert_eq!(next, Next::Park { reason: GONE });
     }
 

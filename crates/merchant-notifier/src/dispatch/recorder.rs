@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use storage::{Batcher, BatcherOptions, Database, Error};
+use storage::{Batcher, BatcherOptions, Database, Error, Writers};
 
 use super::outcome::ENDPOINT_DISABLED;
 use crate::store::attempts::{self, Attempt, Ended, Next, Recorded};
@@ -21,19 +21,20 @@ const RECORD_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Recorder {
     database: Database,
     /// Almost everything is acknowledged, so this is where a statement for each would cost most.
-    delivered: Batcher<Ended, Result<Option<Recorded>, Arc<Error>>>,
+    acknowledged: Batcher<Ended, Result<Option<Recorded>, Arc<Error>>>,
 }
 
 impl Recorder {
-    pub(super) fn spawn(database: Database) -> Self {
+    /// The recorder and its task, to be run.
+    pub(super) fn new(database: Database) -> (Self, Writers) {
         let writer = database.clone();
         // One writer: nobody waits for it but workers, so the batches may be as large as they become.
         let options = BatcherOptions { writers: 1, pace: PACE..=PACE, ..BatcherOptions::new("attempts") };
-        let delivered = Batcher::spawn(&options, move |ended: Vec<Ended>| {
+        let (acknowledged, writers) = Batcher::new(&options, move |ended: Vec<Ended>| {
             let database = writer.clone();
             async move {
                 let written =
-                    async { attempts::record_delivered(&database.client().await?, &ended).await }.await;
+                    async { attempts::record_acknowledged(&database.client().await?, &ended).await }.await;
                 match written {
                     Ok(recorded) => recorded.into_iter().map(Ok).collect(),
                     Err(error) => {
@@ -43,14 +44,19 @@ impl Recorder {
                 }
             }
         });
-        Self { database, delivered }
+        (Self { database, acknowledged }, writers)
+    }
+
+    /// Records what is queued, then ends.
+    pub(super) async fn shutdown(&self) {
+        self.acknowledged.shutdown().await;
     }
 
     /// Records until it works or the lease is over: an attempt that is not recorded will be made again.
     pub(super) async fn record(&self, claimed: &Claimed, attempt: &Attempt) -> bool {
         let id = claimed.notification_id;
         if attempt.next == Next::Delivered {
-            match self.delivered.submit(Ended::new(claimed, attempt)).await {
+            match self.acknowledged.submit(Ended::new(claimed, attempt)).await {
                 Ok(Ok(Some(recorded))) => {
                     report(claimed, recorded);
                     return true;

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::outcome::{ErrorKind, Failure};
+use super::outcome::{AttemptFailure, ErrorKind};
 use crate::keyring::Keyring;
 use crate::store::leases::Claimed;
 use crate::text::printable;
@@ -12,7 +12,7 @@ const MAX_DETAIL_BYTES: usize = 512;
 
 /// A body, and the headers that are not the same for all.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct WebhookRequest {
     pub(super) content_type: &'static str,
     /// The header `webhook-signature`; forms carry their signature within.
     pub(super) signature: Option<String>,
@@ -20,18 +20,26 @@ pub(super) struct Request {
 }
 
 /// Makes the request for an attempt at `now`.
-pub(super) fn compose(claimed: &Claimed, keyring: &Keyring, now: OffsetDateTime) -> Result<Request, Failure> {
+pub(super) fn compose(
+    claimed: &Claimed,
+    keyring: &Keyring,
+    now: OffsetDateTime,
+) -> Result<WebhookRequest, AttemptFailure> {
     match claimed.format {
         Format::Standard => standard(claimed, keyring, now),
         Format::FormMd5 => {
             let key = keyring.form_key().ok_or_else(|| secret(&"the endpoint has no key for forms"))?;
             let form = form::encode(&claimed.body, key, now).map_err(|error| unsendable(&error))?;
-            Ok(Request { content_type: form::CONTENT_TYPE, signature: None, body: form.into_bytes() })
+            Ok(WebhookRequest { content_type: form::CONTENT_TYPE, signature: None, body: form.into_bytes() })
         }
     }
 }
 
-fn standard(claimed: &Claimed, keyring: &Keyring, now: OffsetDateTime) -> Result<Request, Failure> {
+fn standard(
+    claimed: &Claimed,
+    keyring: &Keyring,
+    now: OffsetDateTime,
+) -> Result<WebhookRequest, AttemptFailure> {
     let id = claimed.notification_id.to_string();
     let body = match keyring.encryption_key() {
         Some(key) => {
@@ -42,13 +50,13 @@ fn standard(claimed: &Claimed, keyring: &Keyring, now: OffsetDateTime) -> Result
     let timestamp = now.unix_timestamp();
     let signature =
         webhooks::sign(keyring.secrets(timestamp), &id, timestamp, &body).map_err(|error| secret(&error))?;
-    Ok(Request { content_type: "application/json", signature: Some(signature), body })
+    Ok(WebhookRequest { content_type: "application/json", signature: Some(signature), body })
 }
 
-pub(super) fn secret(detail: &dyn ToString) -> Failure {
-    Failure { kind: ErrorKind::Secret, detail: detail.to_string() }
+pub(super) fn secret(detail: &dyn ToString) -> AttemptFailure {
+    AttemptFailure { kind: ErrorKind::Secret, detail: detail.to_string() }
 }
 
-fn unsendable(error: &dyn std::error::Error) -> Failure {
-    Failure { kind: ErrorKind::Unsendable, detail: printable(&error.to_string(), MAX_DETAIL_BYTES) }
+fn unsendable(error: &dyn std::error::Error) -> AttemptFailure {
+    AttemptFailure { kind: ErrorKind::Unsendable, detail: printable(&error.to_string(), MAX_DETAIL_BYTES) }
 }

@@ -1,14 +1,20 @@
 //! One attempt: POST, read the answer.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use axum::http::{HeaderValue, Response, request};
 use events::to_micros;
+use futures_util::FutureExt as _;
+use hyper::body::{Body as _, Incoming};
 use metrics::histogram;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
 use service::TraceParent;
 use service::trace::TRACEPARENT;
 use time::OffsetDateTime;
@@ -16,21 +22,20 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 use webhooks::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 
-use super::outcome::{Answer, ErrorKind, Failure, judge, next, probe_after};
-use super::request::{Request, compose, secret};
+use super::client::{Client, Exchanged, Failed};
+use super::outcome::{AttemptFailure, ErrorKind, Rung, WebhookAnswer, judge, next, probe_after};
+use super::request::{WebhookRequest, compose, secret};
 use crate::Ladder;
+use crate::metric_table::ACKNOWLEDGED;
 use crate::secrets::Vault;
-use crate::ssrf::{CheckedResolver, Forbidden, Reach, TargetPolicy};
+use crate::ssrf::{Forbidden, Reach, TargetPolicy};
 use crate::store::attempts::{Attempt, Next};
 use crate::store::leases::Claimed;
 use crate::text::printable;
 
-const USER_AGENT: &str = concat!("payrelay/", env!("CARGO_PKG_VERSION"));
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const PRODUCT: &str = concat!("payrelay/", env!("CARGO_PKG_VERSION"));
 /// From the first byte of DNS to the last of the body.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A kept connection goes to an address that was checked; not for long, since names move.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: usize = 8 * 1024;
 const MAX_EXCERPT_BYTES: usize = 512;
 
@@ -46,22 +51,13 @@ pub struct Sender {
 
 impl Sender {
     /// A sender that keeps to `policy` and opens keys by `vault`. `ladder` is for endpoints without one of their own.
-    pub fn new(policy: Arc<TargetPolicy>, vault: Vault, ladder: Ladder) -> Result<Self, reqwest::Error> {
-        let client = |reach| {
-            Client::builder()
-                .user_agent(USER_AGENT)
-                .dns_resolver(CheckedResolver::new(Arc::clone(&policy), reach))
-                .redirect(Policy::none())
-                .no_proxy()
-                // A repetition must be counted: no attempt hides inside another.
-                .retry(reqwest::retry::never())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .build()
-        };
+    ///
+    /// # Errors
+    /// When the certificates that the system trusts cannot be read.
+    pub fn new(policy: Arc<TargetPolicy>, vault: Vault, ladder: Ladder) -> Result<Self, rustls::Error> {
         Ok(Self {
-            public: client(Reach::Public)?,
-            allowed_only: client(Reach::AllowedOnly)?,
+            public: Client::new(&policy, Reach::Public)?,
+            allowed_only: Client::new(&policy, Reach::AllowedOnly)?,
             policy,
             vault,
             ladder,
@@ -71,7 +67,14 @@ impl Sender {
     /// Makes one attempt and decides what follows it. Takes at most ten seconds.
     pub async fn attempt(&self, claimed: &Claimed) -> Attempt {
         let (started_at, start) = (OffsetDateTime::now_utc(), Instant::now());
-        let answer = self.exchange(claimed, started_at, start + TIMEOUT).await;
+        // A notification that makes us panic climbs its ladder like any that fails, and takes no other along.
+        let exchange = AssertUnwindSafe(self.exchange(claimed, started_at, start + TIMEOUT)).catch_unwind();
+        let answer = exchange.await.unwrap_or_else(|_| {
+            Err(AttemptFailure {
+                kind: ErrorKind::Internal,
+                detail: "payrelay panicked; see its log".to_owned(),
+            })
+        });
         let duration = start.elapsed();
         let judged = answer.as_ref().map_err(Clone::clone).and_then(|answer| judge(claimed.ack, answer));
         fail::fail_point!("attempts::after_acknowledgement", judged.is_ok(), |_| std::process::abort());
@@ -81,13 +84,19 @@ impl Sender {
             Next::Delivered
         } else {
             let now = OffsetDateTime::now_utc();
-            next(answer.as_ref(), claimed.own_url, (ladder, claimed.ladder_attempt), now, rand::random())
+            next(
+                answer.as_ref(),
+                claimed.own_url,
+                Rung { ladder, attempt: claimed.ladder_attempt },
+                now,
+                rand::random(),
+            )
         };
         let probe_after = judged
             .as_ref()
             .err()
             .and_then(|failure| probe_after(failure.kind, claimed.own_url, &next, ladder));
-        let result = judged.as_ref().map_or_else(|failure| failure.kind.as_str(), |()| "acknowledged");
+        let result = judged.as_ref().map_or_else(|failure| failure.kind.as_str(), |()| ACKNOWLEDGED);
         histogram!("payrelay_webhook_attempt_seconds", "result" => result).record(duration.as_secs_f64());
         Attempt {
             started_at: to_micros(started_at),
@@ -106,30 +115,42 @@ impl Sender {
         claimed: &Claimed,
         now: OffsetDateTime,
         deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<WebhookAnswer, AttemptFailure> {
+        fail::fail_point!("attempts::exchange");
         let (client, url) = self
             .target(&claimed.url)
-            .map_err(|forbidden| Failure { kind: ErrorKind::ForbiddenTarget, detail: forbidden })?;
+            .map_err(|forbidden| AttemptFailure { kind: ErrorKind::ForbiddenTarget, detail: forbidden })?;
         let keyring =
             self.vault.open(&claimed.merchant_id, &claimed.sealed_keyring).map_err(|error| secret(&error))?;
-        let Request { content_type, signature, body } = compose(claimed, &keyring, now)?;
+        let WebhookRequest { content_type, signature, body } = compose(claimed, &keyring, now)?;
         let trace = claimed.traceparent.as_deref().and_then(|trace| TraceParent::parse(trace).ok());
-        let trace = trace.unwrap_or_else(TraceParent::generate).child();
-        let mut request = client
-            .post(url)
+        // Each attempt has one of its own.
+        let trace = trace.unwrap_or_else(TraceParent::generate).child().to_string();
+        let mut request = request::Builder::new()
+            .method("POST")
+            .uri(url.as_str())
+            .header(USER_AGENT, PRODUCT)
+            .header(ACCEPT, HeaderValue::from_static("*/*"))
             .header(CONTENT_TYPE, content_type)
             .header(ID_HEADER, claimed.notification_id.to_string())
             .header(TIMESTAMP_HEADER, now.unix_timestamp())
-            .header(TRACEPARENT, trace.to_string())
-            .body(body);
+            .header(TRACEPARENT, &trace);
         if let Some(signature) = signature {
             request = request.header(SIGNATURE_HEADER, signature);
         }
-        let response = timeout_at(deadline, request.send())
-            .await
-            .map_err(|_| timed_out())?
-            .map_err(|error| failure(&error.without_url()))?;
-        Ok(answer(response, deadline).await)
+        let request = request.body(Body::from(body)).map_err(|error| AttemptFailure {
+            kind: ErrorKind::Protocol,
+            detail: format!("no request can be made for its URL: {error}"),
+        })?;
+        match client.send(request, &trace, deadline).await {
+            Exchanged::Answered(response) => Ok(answer(response, deadline).await),
+            Exchanged::StatusOnly(status, unread) => Ok(WebhookAnswer {
+                status,
+                unread: Some(failure(&unread).detail),
+                ..WebhookAnswer::default()
+            }),
+            Exchanged::Failed(failed) => Err(failure(&failed)),
+        }
     }
 
     /// The address if we call such ones, and the client that resolves its name as strictly as it must.
@@ -145,28 +166,34 @@ impl Sender {
 
 /// Reads the answer. A body that breaks off or takes too long leaves the status standing: it is what most merchants
 /// acknowledge with.
-async fn answer(mut response: Response, deadline: Instant) -> Answer {
+async fn answer(response: Response<Incoming>, deadline: Instant) -> WebhookAnswer {
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
+    let status = response.status().as_u16();
+    let (mut incoming, mut body) = (response.into_body(), Vec::new());
     while body.len() < MAX_ANSWER_BYTES {
-        let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await else { break };
-        let room = MAX_ANSWER_BYTES - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        let frame = timeout_at(deadline, poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx))).await;
+        let Ok(Some(Ok(frame))) = frame else { break };
+        let data = frame.into_data().unwrap_or_default();
+        body.extend_from_slice(&data[..data.len().min(MAX_ANSWER_BYTES - body.len())]);
     }
-    Answer { status: response.status().as_u16(), retry_after, body }
+    WebhookAnswer { status, retry_after, body, unread: None }
 }
 
-fn timed_out() -> Failure {
-    Failure { kind: ErrorKind::Timeout, detail: format!("no answer within {} s", TIMEOUT.as_secs()) }
-}
-
-fn failure(error: &reqwest::Error) -> Failure {
+fn failure(failed: &Failed) -> AttemptFailure {
+    let error = match failed {
+        Failed::TimedOut => {
+            let detail = format!("no answer within {} s", TIMEOUT.as_secs());
+            return AttemptFailure { kind: ErrorKind::Timeout, detail };
+        }
+        Failed::Error(error) => error,
+    };
     let causes =
         || std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| (*error).source());
+    let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
     let kind = if causes().any(<dyn StdError>::is::<Forbidden>) {
         ErrorKind::ForbiddenTarget
-    } else if error.is_timeout() {
+    } else if causes().filter_map(<dyn StdError>::downcast_ref).any(timed_out) {
         ErrorKind::Timeout
     } else if error.is_connect() {
         ErrorKind::Connect
@@ -174,5 +201,5 @@ fn failure(error: &reqwest::Error) -> Failure {
         ErrorKind::Protocol
     };
     let detail = causes().map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    Failure { kind, detail: printable(&detail, MAX_EXCERPT_BYTES) }
+    AttemptFailure { kind, detail: printable(&detail, MAX_EXCERPT_BYTES) }
 }

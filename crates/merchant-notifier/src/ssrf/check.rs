@@ -11,7 +11,7 @@ use super::{Forbidden, TargetPolicy};
 
 /// Why an attempt would not go out.
 #[derive(Debug, Error)]
-pub enum Refusal {
+pub enum TargetRefusal {
     /// Nothing that could be called.
     #[error("it is no URL: {0}")]
     NotAUrl(#[from] url::ParseError),
@@ -23,7 +23,7 @@ pub enum Refusal {
     Unresolved(#[from] io::Error),
 }
 
-impl Refusal {
+impl TargetRefusal {
     /// The name for programs.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -36,7 +36,11 @@ impl Refusal {
 
 /// Goes the way of an attempt as far as the connection: the URL, then every address of its host. Returns the addresses that may
 /// be connected to. `assumed` stands for the answer of the lookup, unless it is empty.
-pub async fn check(policy: &TargetPolicy, url: &str, assumed: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
+pub async fn check(
+    policy: &TargetPolicy,
+    url: &str,
+    assumed: &[IpAddr],
+) -> Result<Vec<IpAddr>, TargetRefusal> {
     let url = Url::parse(url)?;
     let reach = policy.check_url(&url)?;
     let addresses = match url.host() {

@@ -1,10 +1,15 @@
 //! Name resolution that gives the connector only addresses that were checked.
 
-use std::io;
+use std::error::Error as StdError;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{io, vec};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
 use super::{Reach, TargetPolicy};
 
@@ -22,14 +27,22 @@ impl CheckedResolver {
     }
 }
 
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for CheckedResolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let Self { policy, reach } = self.clone();
         Box::pin(async move {
             let answer = lookup(name.as_str()).await?;
             let addresses: Vec<IpAddr> = answer.iter().map(SocketAddr::ip).collect();
             policy.check_answer(reach, &addresses)?;
-            Ok(Box::new(answer.into_iter()) as Addrs)
+            Ok(answer.into_iter())
         })
     }
 }

@@ -159,7 +159,7 @@ WITH recorded AS (
 SELECT notification_id, coalesce(closed.was_open, false) AS closed FROM recorded LEFT JOIN closed USING (merchant_id)";
 
 /// Records attempts that were acknowledged, in one statement; answers as [`record`] does, in their order.
-pub async fn record_delivered(
+pub async fn record_acknowledged(
     client: &impl GenericClient,
     ended: &[Ended],
 ) -> Result<Vec<Option<Recorded>>, Error> {

@@ -1,7 +1,8 @@
 //! Where the events of a window stand: notified, pending, a duplicate, or parked.
 
-use events::audit::{Bucket, Entry, Page, Report, Span, Stage, Wanted};
-use events::{EventId, digest::IdSetDigest};
+use admin_api::audit::{AuditReport, Bucket, Entry, EventsQuery, Page, Span, Stage};
+use admin_api::digest::IdSetDigest;
+use events::EventId;
 use storage::{Error, GenericClient, id_digest};
 use time::Duration;
 use tokio_postgres::Row;
@@ -57,8 +58,8 @@ const BUCKETS: &str = concat!(
 );
 
 /// What the events of a window sum up to.
-pub async fn report(client: &impl GenericClient, span: Span) -> Result<Report, Error> {
-    let mut report = Report::new(span);
+pub async fn report(client: &impl GenericClient, span: Span) -> Result<AuditReport, Error> {
+    let mut report = AuditReport::new(span);
     for piece in span.pieces(PIECE) {
         for row in query(client, BUCKETS, &[&piece.from, &piece.to]).await? {
             report.buckets.push(bucket(&row)?);
@@ -73,7 +74,7 @@ fn bucket(row: &Row) -> Result<Bucket, Error> {
         event_type: parsed(row, "event_type")?,
         stage: parsed(row, "stage")?,
         upstream: row.try_get("upstream")?,
-        count: u64::try_from(row.try_get::<_, i64>("count")?).unwrap_or_default(),
+        count: u64::try_from(row.try_get::<_, i64>("count")?).map_err(Error::rejected)?,
         digest: IdSetDigest::from_signed_sum(parsed(row, "digest")?),
     })
 }
@@ -87,9 +88,9 @@ const EVENTS: &str = concat!(
 );
 
 /// A page of the events of a window.
-pub async fn events(client: &impl GenericClient, wanted: &Wanted) -> Result<Page, Error> {
+pub async fn events(client: &impl GenericClient, wanted: &EventsQuery) -> Result<Page, Error> {
     let (event_type, stage) = (wanted.event_type.as_str(), wanted.stage.map(Stage::as_str));
-    let limit = Wanted::PAGE + 1;
+    let limit = EventsQuery::PAGE + 1;
     let rows = query(client, EVENTS, &[&wanted.from, &wanted.to, &event_type, &wanted.after, &stage, &limit])
         .await?;
     Ok(Page::new(rows.iter().map(entry).collect::<Result<_, _>>()?))

@@ -147,7 +147,7 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigi
 JOIN notify.notifications n USING (merchant_id, order_no, pay_order_no, event_type, seq)";
 
 /// The notifications that tell of events whose keys are known already, by event id.
-pub async fn telling(
+pub async fn notification_ids(
     tx: &Transaction<'_>,
     events: &[(EventId, &EventKey)],
 ) -> Result<HashMap<EventId, Uuid>, Error> {
@@ -238,8 +238,9 @@ pub async fn insert_handled(
     let orders: Vec<&str> = handled.iter().map(|h| h.event.order.order_no.as_str()).collect();
     let applied: Vec<bool> = handled.iter().map(|h| h.applied).collect();
     let upstream: Vec<bool> = handled.iter().map(|h| h.upstream).collect();
-    let telling: Vec<Option<Uuid>> = handled.iter().map(|h| h.notification_id).collect();
+    let notification_ids: Vec<Option<Uuid>> = handled.iter().map(|h| h.notification_id).collect();
     let insert = if careful { INSERT_HANDLED } else { INSERT_HANDLED_NEW };
-    execute(tx, insert, &[&times, &ids, &types, &merchants, &orders, &applied, &upstream, &telling]).await?;
+    execute(tx, insert, &[&times, &ids, &types, &merchants, &orders, &applied, &upstream, &notification_ids])
+        .await?;
     Ok(())
 }

@@ -166,7 +166,8 @@ candidates AS MATERIALIZED (
 SELECT * FROM taken"
 );
 
-/// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others.
+/// Claims what is due, as far as there is room. One short statement: whoever claims at the same time gets others. A row that cannot
+/// be read is left out, and logged: it waits until its lease ends, and takes none of the others along.
 pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claimed>, Error> {
     let merchants: Vec<&str> = room.shares.iter().map(|share| share.merchant_id.as_str()).collect();
     let shares: Vec<i64> = room.shares.iter().map(|share| i64::from(share.share)).collect();
@@ -176,11 +177,19 @@ pub async fn claim(client: &impl GenericClient, room: &Room) -> Result<Vec<Claim
     let rows =
         query(client, CLAIM, &[&merchants, &shares, &share, &total, &lease_token, &millis(LEASE), &after])
             .await?;
-    rows.iter().map(|row| claimed(row, lease_token, claimed_at)).collect()
+    let readable = |row: &Row| match claimed(row, lease_token, claimed_at) {
+        Ok(claimed) => Some(claimed),
+        Err(error) => {
+            let notification_id: Option<Uuid> = row.try_get("notification_id").ok();
+            tracing::error!(%error, ?notification_id, "a claimed notification cannot be read, and is not sent");
+            None
+        }
+    };
+    Ok(rows.iter().filter_map(readable).collect())
 }
 
 fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed, Error> {
-    let following = |made: i32| u32::try_from(made).unwrap_or_default() + 1;
+    let following = |made: i32| u32::try_from(made).map(|made| made + 1).map_err(Error::rejected);
     Ok(Claimed {
         notification_id: row.try_get("notification_id")?,
         lease_token,
@@ -198,8 +207,8 @@ fn claimed(row: &Row, lease_token: Uuid, claimed_at: Instant) -> Result<Claimed,
         sealed_keyring: row.try_get("keyring")?,
         body: row.try_get("body")?,
         traceparent: row.try_get("traceparent")?,
-        attempt: following(row.try_get("attempts")?),
-        ladder_attempt: following(row.try_get("climbed")?),
+        attempt: following(row.try_get("attempts")?)?,
+        ladder_attempt: following(row.try_get("climbed")?)?,
     })
 }
 

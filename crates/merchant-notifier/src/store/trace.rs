@@ -1,6 +1,6 @@
 //! What is known of one order, step by step.
 
-use events::trace::Step;
+use admin_api::trace::TraceStep;
 use storage::{Error, GenericClient};
 use tokio_postgres::Row;
 
@@ -39,15 +39,15 @@ FROM notify.parked WHERE order_no = $1
 ORDER BY at LIMIT 10000";
 
 /// Every step of an order, in the order of time.
-pub async fn trace(client: &impl GenericClient, order_no: &str) -> Result<Vec<Step>, Error> {
+pub async fn trace(client: &impl GenericClient, order_no: &str) -> Result<Vec<TraceStep>, Error> {
     let rows = query(client, TRACE, &[&order_no]).await?;
     let step = |row: &Row| {
         let detail: &str = row.try_get("detail")?;
-        Ok(Step {
+        Ok(TraceStep {
             at: row.try_get("at")?,
             service: SERVICE.to_owned(),
             step: row.try_get("step")?,
-            detail: serde_json::from_str(detail).map_err(|error| Error::Unavailable(Box::new(error)))?,
+            detail: serde_json::from_str(detail).map_err(Error::rejected)?,
         })
     };
     rows.iter().map(step).collect()

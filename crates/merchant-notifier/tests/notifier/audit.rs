@@ -1,7 +1,8 @@
 //! What an audit reads, and how it sums up.
 
-use events::audit::{Span, Stage, Wanted};
-use events::{EventId, EventType, digest::IdSetDigest};
+use admin_api::audit::{EventsQuery, Span, Stage};
+use admin_api::digest::IdSetDigest;
+use events::{EventId, EventType};
 use merchant_notifier::store::{audit, retention};
 use storage::partitions::Maintainer;
 use time::{Duration, OffsetDateTime};
@@ -55,12 +56,12 @@ async fn an_audit_reads_its_window_and_not_the_tables() {
     let digests = report.buckets.iter().map(|bucket| bucket.digest);
     assert_eq!(digests.fold(IdSetDigest::default(), IdSetDigest::union), known, "in SQL as in Rust");
 
-    let wanted = Wanted { from, to, event_type: EventType::Success, after: None, stage: None };
+    let wanted = EventsQuery { from, to, event_type: EventType::Success, after: None, stage: None };
     let all = audit::events(&tx, &wanted).await.unwrap().events;
     assert_eq!(all.len(), 1200);
-    let rest = Wanted { from: all[599].occurred_at, after: Some(all[599].event_id.0), ..wanted };
+    let rest = EventsQuery { from: all[599].occurred_at, after: Some(all[599].event_id.0), ..wanted };
     assert_eq!(audit::events(&tx, &rest).await.unwrap().events, all[600..]);
-    let pending = Wanted { stage: Some(Stage::Pending), ..wanted };
+    let pending = EventsQuery { stage: Some(Stage::Pending), ..wanted };
     let pending = audit::events(&tx, &pending).await.unwrap().events;
     assert_eq!(pending.len() as u64, 12 - letters);
     assert!(pending.iter().all(|entry| entry.next_attempt_at.is_some() && entry.pay_order_no.is_some()));

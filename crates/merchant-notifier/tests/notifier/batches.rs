@@ -14,7 +14,7 @@ use crate::support::{TestDatabase, event, merchant};
 use crate::webhooks::{LADDER, LIMITS, Replica, connect, statuses};
 
 async fn due(merchants: &[&str], each: usize) -> TestDatabase {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     let mut events = Vec::new();
     for merchant in merchants {
         db.endpoint(merchant, Some(URL)).await;
@@ -27,7 +27,7 @@ async fn due(merchants: &[&str], each: usize) -> TestDatabase {
 async fn deliver(db: &TestDatabase, claimed: &[Claimed]) -> Vec<Option<Recorded>> {
     let ended: Vec<_> =
         claimed.iter().map(|claimed| Ended::new(claimed, &attempt(Next::Delivered))).collect();
-    attempts::record_delivered(&db.database.client().await.unwrap(), &ended).await.unwrap()
+    attempts::record_acknowledged(&db.database.client().await.unwrap(), &ended).await.unwrap()
 }
 
 #[tokio::test]
@@ -47,12 +47,12 @@ async fn acknowledged_attempts_are_recorded_together_but_for_lost_leases() {
         let expected = (index != lost).then_some(Recorded { opened: false, closed });
         assert_eq!(*recorded, expected, "{}", claimed.merchant_id);
     }
-    let delivered = "SELECT count(*) FROM notify.notifications
+    let delivered = "SELECT count(*) FROM ours.notifications
         WHERE status = 'DELIVERED' AND attempts = 1 AND lease_token IS NULL AND finished_at IS NOT NULL";
     assert_eq!(db.value::<i64>(delivered).await, 3);
     let logged = "SELECT count(*) FROM notify.attempts WHERE http_status = 200 AND response_excerpt = 'ok'";
     assert_eq!(db.value::<i64>(logged).await, 3);
-    assert_eq!(db.value::<i64>("SELECT count(*) FROM notify.breakers").await, 0);
+    assert_eq!(db.value::<i64>("SELECT count(*) FROM ours.breakers").await, 0);
     assert_eq!(deliver(&db, &claimed).await, [None; 4], "none of them a second time");
 }
 
@@ -64,7 +64,7 @@ async fn a_batch_of_one_leaves_what_a_single_record_leaves() {
     assert_eq!(deliver(&db, &claimed[1..]).await, [Some(Recorded { opened: false, closed: false })]);
     let kinds =
         "SELECT count(DISTINCT (status, reason, attempts, lease_token, lease_until, finished_at IS NULL))
-        FROM notify.notifications";
+        FROM ours.notifications";
     assert_eq!(db.value::<i64>(kinds).await, 1);
     let kinds = "SELECT count(DISTINCT (attempt, duration_ms, http_status, error_kind, response_excerpt))
         FROM notify.attempts";
@@ -94,7 +94,7 @@ async fn who_has_acknowledged_gets_more_while_nothing_can_be_recorded() {
 async fn a_claim_may_look_only_at_what_came_due_lately() {
     let db = due(&["m1", "m2"], 2).await;
     db.execute(
-        "UPDATE notify.notifications SET next_attempt_at = now() - interval '1 hour' WHERE order_no = '0'",
+        "UPDATE ours.notifications SET next_attempt_at = now() - interval '1 hour' WHERE order_no = '0'",
     )
     .await;
     let after = OffsetDateTime::now_utc() - Duration::from_secs(600);

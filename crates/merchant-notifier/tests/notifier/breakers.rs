@@ -5,7 +5,7 @@ use std::time::Duration;
 use events::PayEvent;
 use futures_util::future::join_all;
 use merchant_notifier::Ladder;
-use merchant_notifier::dispatch::{ErrorKind, next, probe_after};
+use merchant_notifier::dispatch::{ErrorKind, Rung, next, probe_after};
 use merchant_notifier::store::attempts::{self, Attempt, Next, Recorded};
 use merchant_notifier::store::breakers::{self, Breaker, OPENS_AFTER};
 use merchant_notifier::store::intake::{NewNotification, insert_notifications};
@@ -21,17 +21,17 @@ const LATER: Next = Next::Retry { after: Duration::from_secs(3600) };
 const READ: &str = "seq_tup_read + idx_tup_fetch";
 const WRITTEN: &str = "n_tup_ins + n_tup_upd + n_tup_del";
 const SCANS: &str = "seq_scan + idx_scan";
-const NO_LEASE: &str = "SELECT count(*) FROM notify.notifications WHERE attempts = 0 AND lease_token IS NULL";
+const NO_LEASE: &str = "SELECT count(*) FROM ours.notifications WHERE attempts = 0 AND lease_token IS NULL";
 
 /// A database with an endpoint of `m1` and so many notifications due.
 async fn due(count: usize) -> TestDatabase {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let events: Vec<PayEvent> = (0..count).map(|order| event("m1", &format!("{order}"))).collect();
     db.notify(&events).await;
     // The first of them is the longest due.
     db.execute(
-        "UPDATE notify.notifications SET next_attempt_at = now() + interval '1 s' * (order_no::int - 1000)",
+        "UPDATE ours.notifications SET next_attempt_at = now() + interval '1 s' * (order_no::int - 1000)",
     )
     .await;
     db
@@ -79,7 +79,7 @@ async fn pass(db: &TestDatabase, by: Duration) {
         ("breakers", ["probe_at", "opened_at"].as_slice()),
     ] {
         let set = columns.iter().map(|column| format!("{column} = {column} - interval '1 s' * {by}"));
-        db.execute(&format!("UPDATE notify.{table} SET {}", set.collect::<Vec<_>>().join(", "))).await;
+        db.execute(&format!("UPDATE ours.{table} SET {}", set.collect::<Vec<_>>().join(", "))).await;
     }
 }
 
@@ -182,7 +182,7 @@ async fn what_was_in_flight_when_it_opened_neither_hurries_nor_delays_the_probe(
     let opened = breaker(&db).await;
     fail(&db, &late[0]).await;
     assert_eq!(breaker(&db).await.probe_at, opened.probe_at);
-    db.execute("UPDATE notify.breakers SET probe_at = now()").await;
+    db.execute("UPDATE ours.breakers SET probe_at = now()").await;
     let probe = claims(&db).await;
     fail(&db, &late[1]).await;
     record(&db, &late[2], &attempt(LATER)).await;
@@ -211,7 +211,7 @@ async fn successes_failures_and_claims_at_once_do_not_stand_in_one_anothers_way(
     let replica = async |number: usize| {
         for round in 0..25 {
             // A merchant that fails three times of four, and claims and probes at every moment.
-            db.execute("UPDATE notify.breakers SET probe_at = now() WHERE probe_at IS NOT NULL").await;
+            db.execute("UPDATE ours.breakers SET probe_at = now() WHERE probe_at IS NOT NULL").await;
             for claimed in claim(&db, &one).await {
                 if (number + round).is_multiple_of(4) {
                     succeed(&db, &claimed).await;
@@ -224,7 +224,7 @@ async fn successes_failures_and_claims_at_once_do_not_stand_in_one_anothers_way(
     // A deadlock would be an error of one of them.
     join_all((0..8).map(replica)).await;
     let attempts: i64 = db.value("SELECT count(*) FROM notify.attempts").await;
-    let touched: i64 = db.value("SELECT count(*) FROM notify.notifications WHERE attempts = 1").await;
+    let touched: i64 = db.value("SELECT count(*) FROM ours.notifications WHERE attempts = 1").await;
     assert_eq!(attempts, touched);
     assert!(touched > 20, "{touched}");
 }
@@ -240,8 +240,13 @@ async fn a_lone_notification_keeps_the_times_of_its_ladder() {
             let claimed = claim(&db, &ROOM).await;
             assert_eq!(claimed.len(), 1, "attempt {attempts} of {ladder}");
             attempts += 1;
-            let next =
-                next(None, false, (&ladder, claimed[0].ladder_attempt), OffsetDateTime::now_utc(), 0.9);
+            let next = next(
+                None,
+                false,
+                Rung { ladder: &ladder, attempt: claimed[0].ladder_attempt },
+                OffsetDateTime::now_utc(),
+                0.9,
+            );
             let probe_after = probe_after(ErrorKind::Connect, false, &next, &ladder);
             let failed = Attempt { probe_after, ..attempt(next.clone()) };
             opened += u32::from(record(&db, &claimed[0], &failed).await.unwrap().opened);
@@ -285,15 +290,20 @@ async fn counted(tx: &storage::Transaction<'_>, table: &str, what: &str) -> i64 
 #[tokio::test]
 async fn what_waits_behind_an_open_breaker_is_not_read() {
     let db = open(1).await;
-    db.execute(
-        "INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq,
+    let mut client = db.database.client().await.unwrap();
+    // Without twins: so many take long.
+    let filled = client.batch_execute(
+        "SET session_replication_role = replica;
+        INSERT INTO notify.notifications (notification_id, event_id, merchant_id, order_no, pay_order_no, event_type, seq,
             version, occurred_at, status, body)
         SELECT gen_random_uuid(), gen_random_uuid(), 'm1', 'many-' || n, 'many-' || n, 'pay.success', 0, 2, now(), 'PENDING', ''
-        FROM generate_series(1, 10000) n",
-    )
-    .await;
-    let mut client = db.database.client().await.unwrap();
+        FROM generate_series(1, 10000) n;
+        RESET session_replication_role",
+    );
+    filled.await.unwrap();
     let tx = client.transaction().await.unwrap();
+    // Once before, in either case: a connection plans a statement at its first execution, and newer servers read rows for that.
+    breakers::holding(&tx).await.unwrap();
     let before = counted(&tx, "notifications", READ).await;
     assert_eq!(breakers::holding(&tx).await.unwrap().count, 1);
     let read = counted(&tx, "notifications", READ).await - before;
@@ -302,6 +312,9 @@ async fn what_waits_behind_an_open_breaker_is_not_read() {
     db.execute("ANALYZE notify.notifications").await;
     for (probes, most) in [(0, 0), (1, 20)] {
         let mut client = db.database.client().await.unwrap();
+        let planning = client.transaction().await.unwrap();
+        assert_eq!(leases::claim(&planning, &ROOM).await.unwrap().len(), probes);
+        planning.rollback().await.unwrap();
         let tx = client.transaction().await.unwrap();
         let before = counted(&tx, "notifications", READ).await;
         assert_eq!(leases::claim(&tx, &ROOM).await.unwrap().len(), probes);
@@ -350,7 +363,7 @@ async fn only_breakers_that_hold_something_back_are_counted() {
     let db = open(1).await;
     let client = db.database.client().await.unwrap();
     assert_eq!(breakers::holding(&client).await.unwrap().count, 1);
-    db.execute("UPDATE notify.notifications SET status = 'PARKED', reason = 'gone'").await;
+    db.execute("UPDATE ours.notifications SET status = 'PARKED', reason = 'gone'").await;
     assert_eq!(breakers::holding(&client).await.unwrap().count, 0);
     assert!(breakers::forget(&client, &merchant("m1")).await.unwrap());
     assert!(!breakers::forget(&client, &merchant("m1")).await.unwrap());

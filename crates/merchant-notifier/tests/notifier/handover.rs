@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use events::EventType;
 use merchant_notifier::EndpointChange;
-use merchant_notifier::dispatch::Deliveries;
+use merchant_notifier::dispatch::Attempts;
 use merchant_notifier::receive::Receiver;
 use messaging::{Consumer, ConsumerQueue, RetryDelays};
 use tokio::sync::Notify;
@@ -21,28 +21,29 @@ use crate::webhooks::{LADDER, LIMITS, Replica, connect, sender, statuses};
 struct Consumers {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
-    deliveries: Deliveries,
+    attempts: Attempts,
 }
 
 impl Consumers {
     fn start(servers: &Servers, ladder: &str) -> Self {
         let (cancel, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let sender = sender(&["127.0.0.0/8"], ladder);
-        let deliveries =
-            Deliveries::new(servers.db.database.clone(), sender, LIMITS, Arc::new(Notify::new()));
+        let (attempts, recorder) =
+            Attempts::new(servers.db.database.clone(), sender, LIMITS, Arc::new(Notify::new()));
+        tokio::spawn(recorder.run());
         for event_type in [EventType::Success, EventType::Refunded] {
             let queue = ConsumerQueue::new("merchant", event_type.as_str());
             let consumer = Consumer::new(servers.broker(), queue, RetryDelays::default());
-            let receiver = Receiver::new(servers.db.database.clone(), None, deliveries.clone());
+            let receiver = Receiver::new(servers.db.database.clone(), None, attempts.clone());
             tasks.spawn(consumer.run(receiver, cancel.clone()));
         }
-        Self { cancel, tasks, deliveries }
+        Self { cancel, tasks, attempts }
     }
 
     async fn stop(self) {
         self.cancel.cancel();
         self.tasks.join_all().await;
-        self.deliveries.finish().await;
+        self.attempts.finish().await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Leases that are taken with the notification itself, and what a claim costs.
 
-use events::audit::{Span, Stage};
+use std::collections::BTreeSet;
+
+use admin_api::audit::{Span, Stage};
 use events::{EventId, PayEvent};
 use merchant_notifier::store::attempts::Next;
 use merchant_notifier::store::{audit, leases};
@@ -14,14 +16,14 @@ use crate::support::{TestDatabase, event, refund_of};
 
 #[tokio::test]
 async fn what_is_new_is_leased_and_no_claim_takes_it() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let success = event("m1", "10001");
     let token = Some(Uuid::new_v4());
     assert_eq!(db.make(std::slice::from_ref(&success), token).await, [Some(true)]);
     assert_eq!(db.make(std::slice::from_ref(&success), token).await, [None]);
     assert!(claim(&db, &ROOM).await.is_empty());
-    let held: Uuid = db.value("SELECT lease_token FROM notify.notifications").await;
+    let held: Uuid = db.value("SELECT lease_token FROM ours.notifications").await;
     assert_eq!(Some(held), token);
 
     // What its lease was taken for was never done: it is claimed like any other.
@@ -32,7 +34,7 @@ async fn what_is_new_is_leased_and_no_claim_takes_it() {
 
 #[tokio::test]
 async fn nothing_is_leased_that_a_claim_would_not_take() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.endpoint("nowhere", None).await;
     db.endpoint("failing", Some(URL)).await;
@@ -51,9 +53,31 @@ async fn nothing_is_leased_that_a_claim_would_not_take() {
         "a lower version, no address, an open breaker"
     );
     assert_eq!(
-        db.value::<i64>("SELECT count(*) FROM notify.notifications WHERE lease_until IS NOT NULL").await,
+        db.value::<i64>("SELECT count(*) FROM ours.notifications WHERE lease_until IS NOT NULL").await,
         0
     );
+    let other = [event("m1", "10004")];
+    assert_eq!(db.make(&other, token).await, [Some(true)], "the open breaker is another merchant's");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_takes_no_other_along() {
+    let db = TestDatabase::with_twins().await;
+    for merchant_id in ["m1", "m2", "m3"] {
+        db.endpoint(merchant_id, Some(URL)).await;
+    }
+    let events = [event("m1", "10001"), event("m2", "10002"), event("m3", "10003")];
+    assert_eq!(db.notify(&events).await, [true; 3]);
+    db.execute("UPDATE ours.endpoints SET ladder_ms = '{0}' WHERE merchant_id = 'm2'").await;
+    db.execute("UPDATE ours.notifications SET order_no = 'not an order' WHERE merchant_id = 'm3'").await;
+    let merchants = async || {
+        let claimed = claim(&db, &ROOM).await;
+        claimed.iter().map(|claimed| claimed.merchant_id.to_string()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(merchants().await, BTreeSet::from(["m1".to_owned()]));
+    expire_leases(&db).await;
+    db.execute("UPDATE ours.endpoints SET ladder_ms = NULL").await;
+    assert_eq!(merchants().await, ["m1", "m2"].map(str::to_owned).into(), "what is mended is sent");
 }
 
 /// A plan is made once for each connection and kept. Made while the queue was empty, it must not search the whole queue of a
@@ -83,7 +107,7 @@ async fn a_claim_that_was_planned_on_an_empty_queue_reads_little_of_a_long_one()
 }
 
 fn repeated(event: &PayEvent) -> PayEvent {
-    PayEvent { event_id: EventId::generate(), ..event.clone() }
+    PayEvent { event_id: EventId(Uuid::now_v7()), ..event.clone() }
 }
 
 /// Whoever published a fact first, its merchant is told of it by one notification: until that is delivered, every event of

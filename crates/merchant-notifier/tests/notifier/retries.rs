@@ -19,7 +19,7 @@ const EXHAUSTED: Next = Next::Park { reason: "attempts_exhausted" };
 
 /// A database with an endpoint of `m1` and so many notifications of it that used their ladder up.
 async fn parked(count: usize) -> TestDatabase {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let events: Vec<PayEvent> = (0..count).map(|order| event("m1", &format!("{order}"))).collect();
     db.notify(&events).await;
@@ -69,7 +69,7 @@ async fn what_is_retried_climbs_a_fresh_ladder_and_keeps_its_history() {
 
 #[tokio::test]
 async fn what_is_due_or_in_flight_is_left_alone_and_what_waits_may_be_advanced() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event("m1", "10001"), event("m1", "10002")]).await;
     let pending = Filter { status: Some("PENDING"), ..Filter::default() };
@@ -119,12 +119,12 @@ async fn the_oldest_of_the_chosen_merchant_go_first() {
     park_due(&db, 1).await;
     let m1 = Filter { merchant_id: Some(merchant("m1")), ..Filter::default() };
     let found = preview(&db, &m1).await;
-    let oldest: OffsetDateTime = db.value("SELECT min(created_at) FROM notify.notifications").await;
+    let oldest: OffsetDateTime = db.value("SELECT min(created_at) FROM ours.notifications").await;
     assert_eq!((found.count, found.oldest, found.held), (3, Some(oldest), 0));
     assert_eq!(retry(&db, &m1, 2).await, 2);
     let last: bool = db
         .value(
-            "SELECT status = 'PARKED' FROM notify.notifications WHERE merchant_id = 'm1'
+            "SELECT status = 'PARKED' FROM ours.notifications WHERE merchant_id = 'm1'
             ORDER BY notification_id DESC LIMIT 1",
         )
         .await;
@@ -144,7 +144,7 @@ async fn what_its_endpoint_holds_is_counted_and_not_retried() {
     assert_eq!((found.count, found.oldest, found.held), (0, None, 1));
     assert_eq!(retry(&db, &Filter::default(), 10).await, 0);
     assert_eq!(
-        db.value::<String>("SELECT reason FROM notify.notifications").await,
+        db.value::<String>("SELECT reason FROM ours.notifications").await,
         "attempts_exhausted",
         "enabling the endpoint resumes what it held back, not what was given up"
     );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use events::{PayEvent, SOURCE, codec};
 use merchant_notifier::{Config, Service};
-use messaging::{Broker, EXCHANGE, Message, Outcome, Publisher, RetryDelays, Topology};
+use messaging::{Broker, EXCHANGE, Message, PublishOutcome, Publisher, RetryDelays, Topology};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use service::{Loader, Shutdown};
@@ -68,7 +68,7 @@ impl Servers {
 
     pub(crate) async fn publish(&self, messages: Vec<Message>) {
         let outcomes = self.publisher.publish(messages).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Confirmed)), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, PublishOutcome::Confirmed)), "{outcomes:?}");
     }
 
     pub(crate) async fn handled(&self, count: i64) {
@@ -97,7 +97,7 @@ impl Replica {
 
     async fn put(&self, merchant_id: &str, body: Value) -> Value {
         let url = format!("{}/admin/endpoints/{merchant_id}", self.admin);
-        let request = reqwest::Client::new().put(url).bearer_auth("token").json(&body);
+        let request = transport::http_client().build().unwrap().put(url).bearer_auth("token").json(&body);
         request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
@@ -109,7 +109,14 @@ impl Replica {
     }
 
     async fn ready(&self) -> StatusCode {
-        reqwest::get(format!("{}/readyz", self.admin)).await.unwrap().status()
+        transport::http_client()
+            .build()
+            .unwrap()
+            .get(format!("{}/readyz", self.admin))
+            .send()
+            .await
+            .unwrap()
+            .status()
     }
 }
 
@@ -145,7 +152,7 @@ async fn an_event_becomes_one_signed_webhook_and_its_refund_comes_after_it() {
     replica.connect("m1", &merchant).await;
     let success = event("m1", "10001");
     let mut again = success.clone();
-    again.event_id = events::EventId::generate();
+    again.event_id = events::EventId(uuid::Uuid::now_v7());
     servers.publish([&success, &success, &again].map(message).into()).await;
     // The first attempt fails: the refund finds its success pending.
     merchant.wait_for(1).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use events::audit::{Span, Stage};
+use admin_api::audit::{Span, Stage};
 use events::{EventType, OrderNo};
 use merchant_notifier::store::attempts::{self, Attempt, Next};
 use merchant_notifier::store::leases::{self, Claimed, Room, Share};
@@ -43,12 +43,12 @@ async fn settle(db: &TestDatabase) -> u64 {
 }
 
 pub(crate) async fn expire_leases(db: &TestDatabase) {
-    db.execute("UPDATE notify.notifications SET lease_until = now() - interval '1 second'").await;
+    db.execute("UPDATE ours.notifications SET lease_until = now() - interval '1 second'").await;
 }
 
 #[tokio::test]
 async fn an_endpoint_keeps_what_a_change_leaves_out() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     let client = db.database.client().await.unwrap();
     let full = EndpointChange {
         url: Change::Set(URL.to_owned()),
@@ -64,9 +64,9 @@ async fn an_endpoint_keeps_what_a_change_leaves_out() {
     let (kept, made) = endpoints::put(&client, &merchant("m1"), &nothing, b"second").await.unwrap();
     assert!(!made);
     assert_eq!((&kept.url, kept.ack, &kept.ladder), (&first.url, first.ack, &first.ladder));
-    let secret: Vec<u8> = db.value("SELECT secret FROM notify.endpoints").await;
+    let secret: Vec<u8> = db.value("SELECT secret FROM ours.endpoints").await;
     assert_eq!(secret, b"first");
-    assert_eq!(endpoints::any_keyring(&client).await.unwrap(), Some((merchant("m1"), secret)));
+    assert_eq!(endpoints::any_keyring(&client).await.unwrap().map(|(_, any)| any), Some(secret));
 
     let cleared = EndpointChange { url: Change::Clear, ladder: Change::Clear, ..nothing };
     let (cleared, _) = endpoints::put(&client, &merchant("m1"), &cleared, b"third").await.unwrap();
@@ -77,15 +77,15 @@ async fn an_endpoint_keeps_what_a_change_leaves_out() {
 
 #[tokio::test]
 async fn an_event_key_makes_one_notification_whatever_comes_again() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let first = event("m1", "10001");
     let mut again = first.clone();
-    again.event_id = events::EventId::generate();
+    again.event_id = events::EventId(uuid::Uuid::now_v7());
     assert_eq!(db.notify(std::slice::from_ref(&first)).await, [true]);
     // The same message redelivered, and the same fact under another id; in one batch with something new.
     assert_eq!(db.notify(&[first, event("m1", "10002"), again]).await, [false, true, false]);
-    assert_eq!(db.value::<i64>("SELECT count(*) FROM notify.notifications").await, 2);
+    assert_eq!(db.value::<i64>("SELECT count(*) FROM ours.notifications").await, 2);
     let outcomes: Vec<String> =
         db.value("SELECT array_agg(outcome ORDER BY outcome) FROM notify.handled").await;
     assert_eq!(outcomes, ["applied", "applied", "duplicate"]);
@@ -93,7 +93,7 @@ async fn an_event_key_makes_one_notification_whatever_comes_again() {
 
 #[tokio::test]
 async fn an_event_of_a_day_without_a_partition_is_guarded_all_the_same() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let mut old = event("m1", "10001");
     old.occurred_at -= time::Duration::days(400);
@@ -104,7 +104,7 @@ async fn an_event_of_a_day_without_a_partition_is_guarded_all_the_same() {
 
 #[tokio::test]
 async fn a_merchant_without_an_address_is_told_once_it_has_one() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", None).await;
     let mut own = event("m1", "10002");
     own.order.notify_url = Some(URL.to_owned());
@@ -113,7 +113,7 @@ async fn a_merchant_without_an_address_is_told_once_it_has_one() {
     assert_eq!(claimed.len(), 1);
     assert!(claimed[0].own_url && claimed[0].order_no.as_str() == "10002");
     assert_eq!(
-        db.value::<String>("SELECT reason FROM notify.notifications WHERE status = 'PARKED'").await,
+        db.value::<String>("SELECT reason FROM ours.notifications WHERE status = 'PARKED'").await,
         "no_endpoint"
     );
 
@@ -126,7 +126,7 @@ async fn a_merchant_without_an_address_is_told_once_it_has_one() {
 
 #[tokio::test]
 async fn a_disabled_endpoint_is_not_called_and_resumes_when_enabled() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event("m1", "10001")]).await;
     let client = db.database.client().await.unwrap();
@@ -136,7 +136,7 @@ async fn a_disabled_endpoint_is_not_called_and_resumes_when_enabled() {
     assert!(claim(&db, &ROOM).await.is_empty());
     settle(&db).await;
     db.notify(&[event("m1", "10002")]).await;
-    let reasons: Vec<String> = db.value("SELECT array_agg(reason) FROM notify.notifications").await;
+    let reasons: Vec<String> = db.value("SELECT array_agg(reason) FROM ours.notifications").await;
     assert_eq!(reasons, ["endpoint_disabled", "endpoint_disabled"]);
 
     let enable = EndpointChange { enabled: Some(true), ..EndpointChange::default() };
@@ -171,7 +171,7 @@ async fn endpoints_are_settled_in_batches_that_wait_for_nobody() {
 
 #[tokio::test]
 async fn a_lease_keeps_others_away_until_it_is_released_or_over() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event("m1", "10001")]).await;
     let first = claim(&db, &ROOM).await;
@@ -185,7 +185,7 @@ async fn a_lease_keeps_others_away_until_it_is_released_or_over() {
 
 #[tokio::test]
 async fn a_frozen_worker_records_nothing() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event("m1", "10001")]).await;
     let frozen = claim(&db, &ROOM).await.remove(0);
@@ -194,25 +194,25 @@ async fn a_frozen_worker_records_nothing() {
     assert!(!record(&db, &frozen, Next::Park { reason: "attempts_exhausted" }).await);
     assert_eq!(db.value::<i64>("SELECT count(*) FROM notify.attempts").await, 0);
     assert!(record(&db, &other, Next::Delivered).await);
-    assert_eq!(db.value::<String>("SELECT status FROM notify.notifications").await, "DELIVERED");
+    assert_eq!(db.value::<String>("SELECT status FROM ours.notifications").await, "DELIVERED");
     assert_eq!(db.value::<i64>("SELECT count(*) FROM notify.attempts").await, 1);
 }
 
 #[tokio::test]
 async fn a_retry_waits_for_its_time_and_counts() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event("m1", "10001")]).await;
     let first = claim(&db, &ROOM).await.remove(0);
     assert!(record(&db, &first, Next::Retry { after: Duration::from_secs(60) }).await);
     assert!(claim(&db, &ROOM).await.is_empty());
-    db.execute("UPDATE notify.notifications SET next_attempt_at = now()").await;
+    db.execute("UPDATE ours.notifications SET next_attempt_at = now()").await;
     assert_eq!(claim(&db, &ROOM).await[0].attempt, 2);
 }
 
 #[tokio::test]
 async fn an_attempt_is_recorded_even_when_no_partition_takes_its_log() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     db.notify(&[event("m1", "10001")]).await;
     let claimed = claim(&db, &ROOM).await.remove(0);
@@ -220,12 +220,12 @@ async fn an_attempt_is_recorded_even_when_no_partition_takes_its_log() {
     attempt.started_at += time::Duration::days(400);
     let client = db.database.client().await.unwrap();
     assert!(attempts::record(&client, &claimed, &attempt).await.unwrap().is_some());
-    assert_eq!(db.value::<String>("SELECT status FROM notify.notifications").await, "DELIVERED");
+    assert_eq!(db.value::<String>("SELECT status FROM ours.notifications").await, "DELIVERED");
 }
 
 #[tokio::test]
 async fn a_version_waits_for_lower_ones_unless_they_are_parked() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let (first, second) = (event("m1", "10001"), event("m1", "10002"));
     db.notify(&[refund_of(&first), first.clone(), refund_of(&second), second.clone()]).await;
@@ -250,7 +250,7 @@ fn share(of: &str, share: u32) -> Share {
 
 #[tokio::test]
 async fn merchants_take_turns_and_none_gets_more_than_its_share() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     let mut events = Vec::new();
     for (merchant, count) in [("busy", 20), ("failing", 20), ("calm", 1)] {
         db.endpoint(merchant, Some(URL)).await;
@@ -268,7 +268,7 @@ async fn merchants_take_turns_and_none_gets_more_than_its_share() {
 
 #[tokio::test]
 async fn claims_at_the_same_time_share_what_is_due() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let events: Vec<_> = (0..200).map(|order| event("m1", &format!("{order}"))).collect();
     db.notify(&events).await;
@@ -326,7 +326,7 @@ async fn audit_and_trace_tell_where_every_event_stands() {
     db.endpoint("m1", Some(URL)).await;
     let events: Vec<_> = (0..3).map(|_| event("m1", "10001")).collect();
     let mut again = events[0].clone();
-    again.event_id = events::EventId::generate();
+    again.event_id = events::EventId(uuid::Uuid::now_v7());
     db.notify(&events).await;
     db.notify(&[again]).await;
     for (claimed, next) in
@@ -389,7 +389,7 @@ async fn listings_filter() {
 
 #[tokio::test]
 async fn pruning_forgets_bodies_and_dead_letters_but_never_an_event_key() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     db.endpoint("m1", Some(URL)).await;
     let (done, open) = (event("m1", "10001"), event("m1", "10002"));
     db.notify(&[done.clone(), open]).await;
@@ -399,7 +399,7 @@ async fn pruning_forgets_bodies_and_dead_letters_but_never_an_event_key() {
     record(&db, claimed.iter().find(|c| c.order_no.as_str() == "10001").unwrap(), Next::Delivered).await;
 
     retention::prune(&client, OffsetDateTime::now_utc() - time::Duration::days(1)).await.unwrap();
-    let bodies = "SELECT count(*) FROM notify.notifications WHERE body IS NOT NULL";
+    let bodies = "SELECT count(*) FROM ours.notifications WHERE body IS NOT NULL";
     assert_eq!(db.value::<i64>(bodies).await, 2);
     retention::prune(&client, OffsetDateTime::now_utc() + time::Duration::days(1)).await.unwrap();
     assert_eq!(db.value::<i64>(bodies).await, 1);
@@ -409,7 +409,7 @@ async fn pruning_forgets_bodies_and_dead_letters_but_never_an_event_key() {
 
 #[tokio::test]
 async fn a_running_service_bears_the_columns_of_the_next_migration() {
-    let db = TestDatabase::create().await;
+    let db = TestDatabase::with_twins().await;
     let client = db.database.client().await.unwrap();
     let statements = async || {
         endpoints::put(&client, &merchant("m1"), &EndpointChange::default(), b"sealed").await.unwrap();

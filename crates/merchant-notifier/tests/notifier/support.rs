@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use devstack::testing::{self, Twinned};
 use events::{EventType, MerchantId, PayEvent, Status};
 use merchant_notifier::store::intake::{self, Handled, NewNotification};
 use merchant_notifier::store::{self, endpoints, retention};
@@ -20,23 +21,49 @@ mod test_events;
 pub(crate) use test_events::event;
 
 /// The longest that a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = testing::DEADLINE;
+
+/// Another merchant's row beside each that a test makes: the same order, pay order and event. It is never due and its lease
+/// never ends, so nothing that acts for all merchants has a reason to touch it. The other's breaker stays closed.
+const TWINS: [Twinned<'_>; 3] = [
+    Twinned::by_merchant("notify.endpoints"),
+    Twinned {
+        table: "notify.breakers",
+        merchant: "merchant_id",
+        differs: "jsonb_build_object('opened_at', NULL, 'probe_at', NULL)",
+    },
+    Twinned {
+        table: "notify.notifications",
+        merchant: "merchant_id",
+        differs: "jsonb_build_object('notification_id', gen_random_uuid(), 'status', 'PENDING', 'reason', NULL,
+            'finished_at', NULL, 'next_attempt_at', 'infinity', 'lease_token', gen_random_uuid(), 'lease_until', 'infinity')",
+    },
+];
 
 /// A database of its own with the schema in it.
 pub(crate) struct TestDatabase {
     pub(crate) database: storage::Database,
     // Dropped last, for it drops the database.
-    pub(crate) server: devstack::testing::Database,
+    pub(crate) server: testing::Database,
 }
 
 impl TestDatabase {
     pub(crate) async fn create() -> Self {
-        let server = tokio::task::spawn_blocking(devstack::testing::Database::create).await.unwrap();
+        let server = tokio::task::spawn_blocking(testing::Database::create).await.unwrap();
         let database = storage::Database::connect(server.url(), "test", 16).unwrap();
         store::migrate(&database).await.unwrap();
         let maintainer = Maintainer::new(database.clone(), retention::partitioned(7));
         maintainer.maintain(OffsetDateTime::now_utc()).await.unwrap();
         Self { database, server }
+    }
+
+    /// With a twin of every endpoint, breaker and notification, which nobody may touch. A test looks at its own rows by
+    /// `ours.notifications` and the like.
+    pub(crate) async fn with_twins() -> Self {
+        let made = Self::create().await;
+        let url = made.server.url().to_owned();
+        tokio::task::spawn_blocking(move || testing::add_twins(&url, &TWINS)).await.unwrap();
+        made
     }
 
     /// The one value that a statement of the test's own selects.
@@ -129,7 +156,7 @@ pub(crate) fn merchant(id: &str) -> MerchantId {
 /// The refund in full that follows a success.
 pub(crate) fn refund_of(success: &PayEvent) -> PayEvent {
     let mut refund = success.clone();
-    refund.event_id = events::EventId::generate();
+    refund.event_id = events::EventId(uuid::Uuid::now_v7());
     refund.event_type = EventType::Refunded;
     refund.order.status = Status::TradeRefunded;
     refund.order.refunded_minor = refund.order.amount.amount_minor;

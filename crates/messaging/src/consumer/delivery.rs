@@ -45,7 +45,7 @@ pub struct Delivery {
     pub message_id: Option<String>,
     /// When the event occurred, if the publisher said so; whole seconds.
     pub timestamp: Option<OffsetDateTime>,
-    /// All headers that hold text.
+    /// All headers that hold text; bytes count as such.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Bytes,
@@ -118,6 +118,12 @@ impl Delivery {
         }
     }
 
+    /// When its event occurred, as far as its publisher says: `cloudEvents_time`, else the timestamp in whole seconds.
+    pub(super) fn occurred_at(&self) -> Option<OffsetDateTime> {
+        let time = self.headers.get(header::TIME).and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        time.or(self.timestamp)
+    }
+
     /// Whether it is to be handled alone.
     pub(super) fn is_suspicious(&self) -> bool {
         self.redeliveries >= SUSPICIOUS_REDELIVERIES
@@ -129,7 +135,8 @@ impl Delivery {
         &self,
         why: &Why<'_>,
         queue: &ConsumerQueue,
-        (exchange, routing_key): (String, String),
+        exchange: String,
+        routing_key: String,
     ) -> Message {
         let first_seen = self.first_seen.format(&Rfc3339).unwrap_or_default();
         let attempts = why.attempts.to_string();
@@ -171,6 +178,10 @@ fn texts(headers: &FieldTable) -> BTreeMap<String, String> {
             Some((name.to_string(), String::from_utf8_lossy(text.as_bytes()).into_owned()))
         }
         AMQPValue::ShortString(text) => Some((name.to_string(), text.to_string())),
+        // Some clients write texts so.
+        AMQPValue::ByteArray(text) => {
+            Some((name.to_string(), String::from_utf8_lossy(text.as_slice()).into_owned()))
+        }
         _ => None,
     };
     headers.inner().iter().filter_map(text).collect()

@@ -8,16 +8,14 @@ use lapin::{Channel, Connection};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::subscription::Subscription;
+use super::end::{End, Interruption};
+use super::subscription::{PACE, Subscription};
 use super::{Consumer, Copies, Delivery, Handler};
 use crate::reconnect::Backoff;
-use crate::{ConsumerQueue, Outcome, PublishError, Topology, connection};
+use crate::{ConsumerQueue, Topology, connection, refusal};
 
 /// For one request on a connection that stands.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the beginning of one batch to that of the next, at least, unless the first was full; and the longest that a batch is
-/// gathered. A transaction costs as much as some of its rows, so in the midst of traffic it is worth waiting for a few more.
-pub(super) const PACE: Duration = Duration::from_millis(10);
 /// The argument of a subscription that says in which order the broker serves several.
 const PRIORITY: &str = "x-priority";
 
@@ -28,36 +26,6 @@ pub(super) struct Session<'a, H> {
     pub(super) handler: &'a H,
     cancel: &'a CancellationToken,
     channel: Channel,
-}
-
-/// How a session ended in good order.
-pub(super) enum End {
-    /// It was told to stop, and has finished what it had in hand.
-    Cancelled,
-    /// What the handler depends on is away.
-    Outage(String),
-    /// The queue was deleted, or its node went away.
-    Unsubscribed,
-}
-
-/// What breaks a session off: everything not acknowledged goes back to the queue.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Interruption {
-    /// Not an error of the session: see [`End::Outage`].
-    #[error("outage: {0}")]
-    Outage(String),
-    #[error("the copy of a message was not taken: {0:?}")]
-    CopyRefused(Outcome),
-    #[error("the copy of a message was not published: {0}")]
-    Copy(#[from] PublishError),
-    #[error(transparent)]
-    Broker(#[from] crate::Error),
-}
-
-impl From<lapin::Error> for Interruption {
-    fn from(error: lapin::Error) -> Self {
-        Self::Broker(error.into())
-    }
 }
 
 /// In which order messages are settled.
@@ -91,8 +59,8 @@ impl<'a, H: Handler> Session<'a, H> {
             return Ok(End::Cancelled);
         };
         let connection = connection?;
-        let end = Self::consume(&connection, consumer, (copies, handler, cancel)).await;
-        consumer.status.set(false);
+        let end = Self::consume(&connection, consumer, copies, handler, cancel).await;
+        consumer.set_subscribed(false);
         connection::close(&connection).await;
         match end {
             Err(Interruption::Outage(reason)) => Ok(End::Outage(reason)),
@@ -103,7 +71,9 @@ impl<'a, H: Handler> Session<'a, H> {
     async fn consume(
         connection: &Connection,
         consumer: &'a Consumer,
-        (copies, handler, cancel): (&'a Copies, &'a H, &'a CancellationToken),
+        copies: &'a Copies,
+        handler: &'a H,
+        cancel: &'a CancellationToken,
     ) -> Result<End, Interruption> {
         let topology = Topology { queues: vec![consumer.queue.clone()], retry: consumer.retry.clone() };
         let declaring = cancel.run_until_cancelled(connection::declare_on(connection, &topology));
@@ -135,7 +105,7 @@ impl<'a, H: Handler> Session<'a, H> {
             arguments,
         );
         let stream = within("subscribe", subscribing).await?;
-        self.consumer.status.set(true);
+        self.consumer.set_subscribed(true);
         Ok(Subscription::new(self.queue(), stream))
     }
 
@@ -190,7 +160,7 @@ impl<'a, H: Handler> Session<'a, H> {
             match self.process(&batch, order).await {
                 Err(Interruption::Outage(reason)) if self.consumer.status.is_subscribed() => {
                     tracing::warn!(queue = self.queue().queue, reason, "waiting with one message in hand");
-                    self.consumer.status.set(false);
+                    self.consumer.set_subscribed(false);
                 }
                 Err(Interruption::Outage(_)) => {}
                 settled => break settled,
@@ -199,7 +169,7 @@ impl<'a, H: Handler> Session<'a, H> {
                 break Err(Interruption::Outage("stopped during an outage".to_owned()));
             }
         };
-        self.consumer.status.set(true);
+        self.consumer.set_subscribed(true);
         settled
     }
 
@@ -256,5 +226,6 @@ async fn within<T>(
     what: &'static str,
     request: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, Interruption> {
-    Ok(connection::within(what, REQUEST_TIMEOUT, request).await??)
+    let done = connection::within(what, REQUEST_TIMEOUT, request).await?;
+    Ok(done.map_err(refusal::of(refusal::CONSUME))?)
 }

@@ -4,18 +4,34 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use metrics::counter;
+use metrics::{counter, histogram};
 use time::OffsetDateTime;
 
 use super::delivery::Why;
-use super::session::{Interruption, Order, Session};
-use super::{Delivery, Handler, HandlerError, Parked, Verdict};
-use crate::{Message, Outcome, PublishError, RetryDelays};
+use super::end::Interruption;
+use super::session::{Order, Session};
+use super::{Delivery, Handler, HandlerError, ParkedDelivery, Verdict};
+use crate::{Message, PublishError, PublishOutcome, RetryDelays};
 
 /// The reason of a message whose attempts are used up.
 const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
 /// The reason of a message that the handler rejects even alone.
 const REJECTED: &str = "rejected";
+/// A verdict that can be carried out.
+enum Settlement {
+    Done,
+    /// The copy waits for so long, a delay that has a queue.
+    Retry {
+        delay: Duration,
+        reason: String,
+        detail: String,
+    },
+    DeadLetter {
+        reason: String,
+        detail: String,
+    },
+}
+
 /// For the verdicts on one batch. Longer than any statement of a handler may take.
 const HANDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -59,6 +75,7 @@ impl<H: Handler> Session<'_, H> {
         verdicts: Vec<Verdict>,
         order: Order,
     ) -> Result<(), Interruption> {
+        assert_eq!(batch.len(), verdicts.len(), "each message has its verdict, or none is acknowledged");
         let settled =
             batch.iter().zip(verdicts).map(|(delivery, verdict)| (delivery, self.bounded(delivery, verdict)));
         let settled: Vec<_> = settled.collect();
@@ -69,60 +86,63 @@ impl<H: Handler> Session<'_, H> {
         self.publish(copies).await?;
         fail::fail_point!(
             "consumer::after_retry_copy",
-            settled.iter().any(|(_, verdict)| matches!(verdict, Verdict::Retry { .. })),
+            settled.iter().any(|(_, verdict)| matches!(verdict, Settlement::Retry { .. })),
             |_| std::process::abort()
         );
         fail::fail_point!(
             "consumer::after_dead_letter_copy",
-            settled.iter().any(|(_, verdict)| matches!(verdict, Verdict::DeadLetter { .. })),
+            settled.iter().any(|(_, verdict)| matches!(verdict, Settlement::DeadLetter { .. })),
             |_| std::process::abort()
         );
         fail::fail_point!("consumer::before_ack", |_| std::process::abort());
         self.acknowledge(batch, order).await?;
         fail::fail_point!("consumer::after_ack", |_| std::process::abort());
+        let now = OffsetDateTime::now_utc();
         for (delivery, verdict) in &settled {
-            report(delivery, verdict);
+            report(delivery, verdict, now);
         }
         Ok(())
     }
 
     /// The verdict, unless it asks for one attempt more than there are.
-    fn bounded(&self, delivery: &Delivery, verdict: Verdict) -> Verdict {
+    fn bounded(&self, delivery: &Delivery, verdict: Verdict) -> Settlement {
         match verdict {
-            Verdict::Retry { reason, detail } if self.consumer.retry.after(failures(delivery)).is_none() => {
-                Verdict::DeadLetter {
+            Verdict::Done => Settlement::Done,
+            Verdict::Retry { reason, detail } => match self.consumer.retry.after(failures(delivery)) {
+                Some(delay) => Settlement::Retry { delay, reason, detail },
+                None => Settlement::DeadLetter {
                     reason: ATTEMPTS_EXHAUSTED.to_owned(),
                     detail: format!("{reason}: {detail}"),
-                }
-            }
-            verdict => verdict,
+                },
+            },
+            Verdict::DeadLetter { reason, detail } => Settlement::DeadLetter { reason, detail },
         }
     }
 
     /// The copy that a verdict asks for; what will be dead-lettered is parked first.
-    async fn copy(&self, delivery: &Delivery, verdict: &Verdict) -> Result<Option<Message>, Interruption> {
+    async fn copy(&self, delivery: &Delivery, verdict: &Settlement) -> Result<Option<Message>, Interruption> {
         let attempts = failures(delivery);
-        let (why, target) = match verdict {
-            Verdict::Done => return Ok(None),
-            Verdict::Retry { reason, detail } => {
-                let delay = self.consumer.retry.after(attempts).unwrap_or_default();
+        let (why, (exchange, routing_key)) = match verdict {
+            Settlement::Done => return Ok(None),
+            Settlement::Retry { delay, reason, detail } => {
                 // The key is the main queue's name, by which the default exchange brings it home.
-                let target = (RetryDelays::queue_name(delay), self.queue().queue.clone());
+                let target = (RetryDelays::queue_name(*delay), self.queue().queue.clone());
                 (Why { reason, detail, attempts }, target)
             }
-            Verdict::DeadLetter { reason, detail } => {
+            Settlement::DeadLetter { reason, detail } => {
                 let why = Why { reason, detail, attempts };
                 self.park(delivery, &why).await?;
                 fail::fail_point!("consumer::after_park", |_| std::process::abort());
                 (why, (String::new(), self.queue().dead_letter_queue()))
             }
         };
-        Ok(Some(delivery.copy(&why, self.queue(), target)))
+        Ok(Some(delivery.copy(&why, self.queue(), exchange, routing_key)))
     }
 
     async fn park(&self, delivery: &Delivery, why: &Why<'_>) -> Result<(), Interruption> {
         let Why { reason, detail, attempts } = *why;
-        let parked = Parked { delivery, reason, detail, attempts, parked_at: OffsetDateTime::now_utc() };
+        let parked =
+            ParkedDelivery { delivery, reason, detail, attempts, parked_at: OffsetDateTime::now_utc() };
         match self.handler.park(&parked).await {
             Ok(()) => Ok(()),
             Err(HandlerError::Outage(reason)) => Err(Interruption::Outage(reason)),
@@ -145,9 +165,9 @@ impl<H: Handler> Session<'_, H> {
             Err(error @ PublishError::Invalid(_)) => return Err(error.into()),
             Err(error) => return Err(Interruption::Outage(format!("copies are not published: {error}"))),
         };
-        match outcomes.into_iter().find(|outcome| *outcome != Outcome::Confirmed) {
+        match outcomes.into_iter().find(|outcome| *outcome != PublishOutcome::Confirmed) {
             None => Ok(()),
-            Some(Outcome::Nacked) => {
+            Some(PublishOutcome::Nacked) => {
                 Err(Interruption::Outage("a retry or dead-letter queue is full".to_owned()))
             }
             // The queue is missing: the next session declares it.
@@ -161,12 +181,19 @@ fn failures(delivery: &Delivery) -> u32 {
     delivery.attempts.saturating_add(1)
 }
 
-/// Counts a message that is settled, and logs it if somebody will have to look at it.
-fn report(delivery: &Delivery, verdict: &Verdict) {
+/// Counts a message that is settled, measures its age, and logs it if somebody will have to look at it.
+fn report(delivery: &Delivery, verdict: &Settlement, now: OffsetDateTime) {
     let outcome = match verdict {
-        Verdict::Done => "done",
-        Verdict::Retry { .. } => "retry",
-        Verdict::DeadLetter { reason, detail } => {
+        Settlement::Done => {
+            if let Some(occurred_at) = delivery.occurred_at() {
+                // Clocks differ: an event of the future has no age.
+                let age = (now - occurred_at).as_seconds_f64().max(0.0);
+                histogram!("payrelay_message_age_seconds", "queue" => delivery.queue.clone()).record(age);
+            }
+            "done"
+        }
+        Settlement::Retry { .. } => "retry",
+        Settlement::DeadLetter { reason, detail } => {
             tracing::warn!(?delivery, reason, detail, "message dead-lettered");
             "dead_letter"
         }

@@ -7,9 +7,12 @@ use lapin::types::ShortString;
 use tokio::time::{Instant, sleep};
 
 use super::Delivery;
-use super::session::{Interruption, PACE};
+use super::end::Interruption;
 use crate::ConsumerQueue;
 
+/// From the beginning of one batch to that of the next, at least, unless the first was full; and the longest that a batch is
+/// gathered. A transaction costs as much as some of its rows, so in the midst of traffic it is worth waiting for a few more.
+pub(super) const PACE: Duration = Duration::from_millis(10);
 /// What is published together comes together: a batch is gathered once nothing has come for so long.
 const LULL: Duration = Duration::from_millis(1);
 

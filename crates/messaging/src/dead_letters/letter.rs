@@ -127,7 +127,7 @@ impl Why {
             return Self {
                 reason: text(header::REASON).unwrap_or_else(|| UNKNOWN.to_owned()),
                 detail: text(header::DETAIL),
-                attempts: headers.get(header::ATTEMPTS).and_then(Value::as_u64),
+                attempts: headers.get(header::ATTEMPTS).and_then(whole_number),
                 first_seen: text(header::FIRST_SEEN)
                     .and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok()),
                 routing_key: text(header::ROUTING_KEY),
@@ -152,6 +152,11 @@ fn is_publishers(name: &str) -> bool {
     !name.starts_with("x-") && !["CC", "BCC"].contains(&name)
 }
 
+/// As consumers read the attempts: a number, or a text that holds one.
+fn whole_number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
 fn object(table: &FieldTable) -> Map<String, Value> {
     table.inner().iter().map(|(name, value)| (name.to_string(), value_of(value))).collect()
 }
@@ -172,7 +177,9 @@ fn value_of(value: &AMQPValue) -> Value {
         AMQPValue::DecimalValue(decimal) => json!({ "scale": decimal.scale, "value": decimal.value }),
         AMQPValue::ShortString(text) => text.as_str().into(),
         AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into(),
-        AMQPValue::ByteArray(bytes) => bytes.as_slice().into(),
+        AMQPValue::ByteArray(bytes) => {
+            std::str::from_utf8(bytes.as_slice()).map_or_else(|_| bytes.as_slice().into(), Value::from)
+        }
         AMQPValue::FieldArray(values) => values.as_slice().iter().map(value_of).collect(),
         AMQPValue::FieldTable(table) => Value::Object(object(table)),
         AMQPValue::Void => Value::Null,

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Held, HeldBinding, HeldExchange, HeldQueue};
+use super::{HeldBinding, HeldExchange, HeldQueue, HeldVhost};
 use crate::inspection::{DECLARE, REPLACE_EXCHANGE, REPLACE_QUEUE};
 use crate::topology::{Exchange, Queue};
-use crate::{EXCHANGE, Finding, Topology};
+use crate::{DoctorFinding, EXCHANGE, FindingKind, Topology};
 
 const DROP_POLICY: &str =
     "take it off our queues: rabbitmqctl clear_policy or clear_operator_policy, or narrow its pattern";
 
-impl Held {
+impl HeldVhost {
     /// Compares it with `topology`: exchanges, queues, bindings and policies.
-    pub fn examine(&self, topology: &Topology) -> Vec<Finding> {
+    pub fn examine(&self, topology: &Topology) -> Vec<DoctorFinding> {
         let mut findings = Vec::new();
         for exchange in topology.exchanges() {
             match self.exchanges.iter().find(|held| held.name == exchange.name) {
@@ -42,7 +42,7 @@ impl Held {
     }
 
     /// What is wrong with an exchange that is there.
-    fn exchange(&self, expected: &Exchange, held: &HeldExchange) -> Vec<Finding> {
+    fn exchange(&self, expected: &Exchange, held: &HeldExchange) -> Vec<DoctorFinding> {
         let subject = format!("exchange {}", expected.name);
         let mut findings = Vec::new();
         let plain = held.durable && !held.auto_delete && !held.internal && held.arguments.is_empty();
@@ -56,12 +56,17 @@ impl Held {
                 Value::from(held.arguments.clone())
             );
             let wanted = format!("{}, durable, without arguments", expected.kind);
-            findings.push(Finding::error("exchange_different", &subject, (wanted, found), REPLACE_EXCHANGE));
+            findings.push(DoctorFinding::error(
+                "exchange_different",
+                &subject,
+                (wanted, found),
+                REPLACE_EXCHANGE,
+            ));
         }
         let policy = self.policies.iter().find(|policy| held.policy.as_ref() == Some(&policy.name));
         if let Some(alternate) = policy.and_then(|policy| policy.definition.get("alternate-exchange")) {
             // What goes there counts as routed: it would be confirmed and deleted from the outbox.
-            findings.push(Finding::error(
+            findings.push(DoctorFinding::error(
                 "exchange_policy_loses",
                 subject,
                 ("no alternate exchange", format!("alternate-exchange={alternate} by policy")),
@@ -72,7 +77,7 @@ impl Held {
     }
 
     /// Bindings that an own queue lacks, and those that it should not have.
-    fn bindings_of(&self, queue: &Queue) -> Vec<Finding> {
+    fn bindings_of(&self, queue: &Queue) -> Vec<DoctorFinding> {
         let subject = format!("queue {}", queue.name);
         let is_own = |held: &HeldBinding| {
             queue.binding.as_ref().is_some_and(|(exchange, key)| {
@@ -92,7 +97,7 @@ impl Held {
         {
             let wanted = format!("a binding to {exchange} by {key:?}");
             let to_do = "bind it: payrelay topology apply; events of that key do not reach it meanwhile";
-            findings.push(Finding::error("binding_missing", &subject, (wanted, "none"), to_do));
+            findings.push(DoctorFinding::error("binding_missing", &subject, (wanted, "none"), to_do));
         }
         for held in bound.into_iter().filter(|held| !is_own(held)) {
             let found = format!("a binding to {} by {:?}", held.source, held.routing_key);
@@ -101,7 +106,7 @@ impl Held {
                 None => "no binding: only dead letters come here".to_owned(),
             };
             let to_do = "unbind it (rabbitmqadmin, or the management page): its consumer cannot use what comes that way";
-            findings.push(Finding::error("binding_foreign", &subject, (wanted, found), to_do));
+            findings.push(DoctorFinding::error("binding_foreign", &subject, (wanted, found), to_do));
         }
         findings
     }
@@ -125,12 +130,12 @@ impl Held {
     }
 }
 
-fn missing(code: &'static str, subject: String) -> Finding {
-    Finding::error(code, subject, ("it", "none"), DECLARE)
+fn missing(code: &'static str, subject: String) -> DoctorFinding {
+    DoctorFinding::error(code, subject, ("it", "none"), DECLARE).of_kind(FindingKind::Missing)
 }
 
 /// Type and arguments that are other than declared: the broker refuses the declaration of such a queue.
-fn differences(expected: &Queue, held: &HeldQueue) -> Vec<Finding> {
+fn differences(expected: &Queue, held: &HeldQueue) -> Vec<DoctorFinding> {
     let names: BTreeSet<_> = expected.arguments.keys().chain(held.arguments.keys()).collect();
     let mut findings: Vec<_> = names
         .into_iter()
@@ -148,13 +153,13 @@ fn differences(expected: &Queue, held: &HeldQueue) -> Vec<Finding> {
                 None => format!("no {name}"),
             };
             let compared = (show(&expected.arguments), show(&held.arguments));
-            Finding::error(code, format!("queue {}", expected.name), compared, REPLACE_QUEUE)
+            DoctorFinding::error(code, format!("queue {}", expected.name), compared, REPLACE_QUEUE)
         })
         .collect();
     if !held.durable || held.auto_delete {
         let found = format!("durable={}, auto_delete={}", held.durable, held.auto_delete);
         let compared = ("a durable queue that stays", found);
-        findings.push(Finding::error(
+        findings.push(DoctorFinding::error(
             "queue_arguments",
             format!("queue {}", expected.name),
             compared,
@@ -166,7 +171,7 @@ fn differences(expected: &Queue, held: &HeldQueue) -> Vec<Finding> {
 
 /// Policies, of users or operators, under which an own queue would lose or mislead messages. A limit of length does not on
 /// queues that refuse when they are full.
-fn losing_policies(queue: &Queue, held: &HeldQueue) -> Vec<Finding> {
+fn losing_policies(queue: &Queue, held: &HeldQueue) -> Vec<DoctorFinding> {
     let policy = &held.effective_policy_definition;
     let number = |arguments: &Map<String, Value>, name: &str| arguments.get(name).and_then(Value::as_i64);
     let text = |arguments: &Map<String, Value>, name: &str| {
@@ -197,25 +202,27 @@ fn losing_policies(queue: &Queue, held: &HeldQueue) -> Vec<Finding> {
             _ => return None,
         };
         let found = format!("{name}={value} by policy {by}: {why}");
-        Some(Finding::error(
+        let compared = (format!("no policy with {name}"), found);
+        let finding = DoctorFinding::error(
             "queue_policy_loses",
             format!("queue {}", queue.name),
-            (format!("no policy with {name}"), found),
+            compared,
             DROP_POLICY,
-        ))
+        );
+        Some(finding.of_kind(FindingKind::PolicyLoses))
     });
     losing.collect()
 }
 
 /// A queue of somebody else's that stops everybody's publishes once it is full.
-fn refusing(held: &HeldQueue) -> Option<Finding> {
+fn refusing(held: &HeldQueue) -> Option<DoctorFinding> {
     let policy = &held.effective_policy_definition;
     let setting = |name: &str| held.arguments.get(&format!("x-{name}")).or_else(|| policy.get(name));
     let overflow = setting("overflow").and_then(Value::as_str)?;
     let limits = ["max-length", "max-length-bytes"];
     let (limit, most) = limits.into_iter().find_map(|name| Some((name, setting(name)?)))?;
     overflow.starts_with("reject-publish").then(|| {
-        Finding::error(
+        DoctorFinding::error(
             "foreign_queue_refuses",
             format!("queue {}", held.name),
             (

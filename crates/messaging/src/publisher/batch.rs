@@ -10,14 +10,18 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use metrics::counter;
 
-use super::{CONFIRM_TIMEOUT, MAX_BATCH, Outcome, PublishError};
+use super::{CONFIRM_TIMEOUT, MAX_BATCH, PublishOutcome};
+use crate::error::PublishError;
 use crate::message::Encoded;
 
 /// What tells messages of a batch apart: exchange, routing key, message id. Messages alike in all share one outcome.
 type Key = (ShortString, ShortString, ShortString);
 
 /// Publishes a batch, in parts of [`MAX_BATCH`].
-pub(super) async fn publish(channel: &Channel, batch: Vec<Encoded>) -> Result<Vec<Outcome>, PublishError> {
+pub(super) async fn publish(
+    channel: &Channel,
+    batch: Vec<Encoded>,
+) -> Result<Vec<PublishOutcome>, PublishError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     let mut batch = batch.into_iter();
     while batch.len() > 0 {
@@ -30,7 +34,7 @@ pub(super) async fn publish(channel: &Channel, batch: Vec<Encoded>) -> Result<Ve
     Ok(outcomes)
 }
 
-async fn publish_part(channel: &Channel, part: Vec<Encoded>) -> Result<Vec<Outcome>, PublishError> {
+async fn publish_part(channel: &Channel, part: Vec<Encoded>) -> Result<Vec<PublishOutcome>, PublishError> {
     let keys: Vec<_> = part
         .iter()
         .map(|message| key(&message.exchange, &message.routing_key, &message.properties))
@@ -42,8 +46,8 @@ async fn publish_part(channel: &Channel, part: Vec<Encoded>) -> Result<Vec<Outco
     // From the last on: once that one is here, so are mostly all, and there is no waking up for each.
     for confirm in confirms.into_iter().rev() {
         let (outcome, carried) = match confirm.await? {
-            Confirmation::Ack(carried) => (Outcome::Confirmed, carried),
-            Confirmation::Nack(carried) => (Outcome::Nacked, carried),
+            Confirmation::Ack(carried) => (PublishOutcome::Confirmed, carried),
+            Confirmation::Nack(carried) => (PublishOutcome::Nacked, carried),
             Confirmation::NotRequested => {
                 return Err(PublishError::Confused("confirms were not requested".to_owned()));
             }
@@ -91,7 +95,7 @@ fn key(exchange: &ShortString, routing_key: &ShortString, properties: &BasicProp
 /// cannot be told. A return that belongs to none means that no outcome can be trusted.
 fn mark_returned(
     keys: &[Key],
-    outcomes: &mut [Outcome],
+    outcomes: &mut [PublishOutcome],
     returned: &HashMap<Key, String>,
 ) -> Result<(), PublishError> {
     if let Some((exchange, routing_key, message_id)) = returned.keys().find(|key| !keys.contains(key)) {
@@ -99,26 +103,27 @@ fn mark_returned(
             "{message_id:?} ({exchange:?}, {routing_key:?}) was returned, but not published here"
         )));
     }
+    assert_eq!(keys.len(), outcomes.len(), "each message has its outcome");
     for (key, outcome) in keys.iter().zip(outcomes) {
         if let Some(reason) = returned.get(key) {
-            *outcome = Outcome::Returned { reason: reason.clone() };
+            *outcome = PublishOutcome::Returned { reason: reason.clone() };
         }
     }
     Ok(())
 }
 
 /// Counts what became of a batch.
-pub(super) fn count(messages: usize, result: &Result<Vec<Outcome>, PublishError>) {
+pub(super) fn count(messages: usize, result: &Result<Vec<PublishOutcome>, PublishError>) {
     let add = |outcome: &'static str, messages: usize| {
         if messages > 0 {
             counter!("payrelay_published_total", "outcome" => outcome).increment(messages as u64);
         }
     };
     let Ok(outcomes) = result else { return add("unknown", messages) };
-    let of = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
-    add("confirmed", of(|outcome| matches!(outcome, Outcome::Confirmed)));
-    add("returned", of(|outcome| matches!(outcome, Outcome::Returned { .. })));
-    add("nacked", of(|outcome| matches!(outcome, Outcome::Nacked)));
+    let of = |wanted: fn(&PublishOutcome) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
+    add("confirmed", of(|outcome| matches!(outcome, PublishOutcome::Confirmed)));
+    add("returned", of(|outcome| matches!(outcome, PublishOutcome::Returned { .. })));
+    add("nacked", of(|outcome| matches!(outcome, PublishOutcome::Nacked)));
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What a copy in a retry or dead-letter queue keeps of its message, and what is believed of a message's headers.
 
+use std::collections::BTreeSet;
+
 use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
-use lapin::types::{AMQPValue, FieldArray, FieldTable};
-use messaging::{EXCHANGE, header};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, LongString};
+use messaging::{DeadLetters, EXCHANGE, header};
 
 use crate::support::{Fixture, Obedient, Running, header_text, message, names, until};
 
@@ -78,4 +80,78 @@ async fn a_copy_keeps_nothing_that_would_change_its_way_or_not_fit() {
     assert!(header_text(kept, "cloudEvents_source").unwrap().len() <= 1024);
     assert_eq!(header_text(kept, header::ATTEMPTS).unwrap(), "3");
     assert!(fixture.take(&fixture.queue.dead_letter_queue()).await.is_none(), "one copy, not two");
+}
+
+/// Nothing of it is ours, and whatever another client writes there the message is handled.
+#[tokio::test]
+async fn whatever_stands_in_properties_and_headers_is_borne() {
+    let fixture = Fixture::new().await;
+    let mut table = FieldTable::default();
+    table.insert("inner".into(), AMQPValue::Void);
+    let values = [
+        AMQPValue::Boolean(true),
+        AMQPValue::ShortShortInt(-1),
+        AMQPValue::ShortShortUInt(1),
+        AMQPValue::ShortInt(-1),
+        AMQPValue::ShortUInt(1),
+        AMQPValue::LongInt(-1),
+        AMQPValue::LongUInt(1),
+        AMQPValue::LongLongInt(-1),
+        AMQPValue::Float(1.5),
+        AMQPValue::Double(-1.5),
+        AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 1999 }),
+        AMQPValue::LongString(LongString::from(vec![0xff, 0xfe])),
+        AMQPValue::Timestamp(u64::MAX),
+        AMQPValue::FieldTable(table.clone()),
+        AMQPValue::ByteArray(b"00-1-2-01".to_vec().into()),
+        AMQPValue::Void,
+    ];
+    let connection = fixture.broker.connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let names = [header::ATTEMPTS, header::FIRST_SEEN, header::ROUTING_KEY, header::TRACEPARENT, "x-death"];
+    for (number, value) in values.iter().enumerate() {
+        let mut headers = FieldTable::default();
+        for name in names {
+            headers.insert(name.into(), value.clone());
+        }
+        headers.insert("nested".into(), AMQPValue::FieldArray(FieldArray::from(vec![value.clone()])));
+        let properties = BasicProperties::default()
+            .with_headers(headers)
+            .with_timestamp(u64::MAX)
+            .with_message_id("x".repeat(255).into())
+            .with_correlation_id("c".into())
+            .with_reply_to("r".into())
+            .with_content_encoding("identity".into())
+            .with_app_id("a".into())
+            .with_priority(9)
+            .with_expiration("600000".into());
+        // One is done, one retried and one dead-lettered: copies are made of their headers.
+        for body in ["done", "later", "poison"] {
+            let body = format!("{body}-{number}");
+            let options = BasicPublishOptions::default();
+            let published = channel
+                .basic_publish(
+                    EXCHANGE.into(),
+                    "pay.success".into(),
+                    options,
+                    body.as_bytes(),
+                    properties.clone(),
+                )
+                .await;
+            published.unwrap().await.unwrap();
+        }
+    }
+    let handler = Obedient::default();
+    let running = Running::start(fixture.consumer(), handler.clone());
+    until("all are handled", || {
+        handler.done_count() == values.len() && handler.parked_count() == 2 * values.len()
+    })
+    .await;
+    running.stop().await;
+    let (depth, letters) = DeadLetters::look(&fixture.broker, &fixture.queue).await.unwrap().unwrap();
+    assert_eq!((depth as usize, letters.len()), (2 * values.len(), 2 * values.len()));
+    let reasons: BTreeSet<_> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(reasons, BTreeSet::from(["attempts_exhausted", "told"]));
+    assert!(letters.iter().all(|letter| letter.routing_key == "pay.success"));
 }

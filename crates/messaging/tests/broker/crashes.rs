@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use messaging::{Delivery, Handler, HandlerError, Parked, Verdict};
+use messaging::{Delivery, Handler, HandlerError, ParkedDelivery, Verdict};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ impl Handler for Mortal {
         Ok(vec![Verdict::Done; batch.len()])
     }
 
-    async fn park(&self, _: &Parked<'_>) -> Result<(), HandlerError> {
+    async fn park(&self, _: &ParkedDelivery<'_>) -> Result<(), HandlerError> {
         Ok(())
     }
 

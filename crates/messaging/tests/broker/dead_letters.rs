@@ -3,7 +3,7 @@
 use std::io;
 
 use lapin::options::{BasicGetOptions, QueueDeleteOptions};
-use messaging::{DeadLetter, DeadLetters, Error, Outcome, header};
+use messaging::{DeadLetter, DeadLetters, Error, MAX_REMOVED, PublishOutcome, header};
 
 use crate::support::{DEADLINE, Fixture, Obedient, Running, message, names, until};
 
@@ -19,7 +19,7 @@ async fn park(fixture: &Fixture, reason: &str, bodies: &[String]) {
         dead
     };
     let outcomes = fixture.publisher.publish(bodies.iter().map(dead).collect()).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| *outcome == PublishOutcome::Confirmed), "{outcomes:?}");
 }
 
 async fn open(fixture: &Fixture) -> DeadLetters {
@@ -48,7 +48,7 @@ async fn replay(fixture: &Fixture, matches: impl Fn(&DeadLetter) -> bool) -> usi
             break;
         }
         let outcomes = letters.replay(&fixture.publisher, &batch).await.unwrap();
-        replayed += outcomes.iter().filter(|outcome| **outcome == Outcome::Confirmed).count();
+        replayed += outcomes.iter().filter(|outcome| **outcome == PublishOutcome::Confirmed).count();
     }
     letters.close().await.unwrap();
     replayed
@@ -104,6 +104,26 @@ async fn what_fails_again_is_not_replayed_for_ever() {
         assert!(std::time::Instant::now() < deadline, "all come back");
     }
     running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_replayed_has_left_the_queue_once_it_is_closed() {
+    const ROUNDS: usize = 5;
+    const PARKED: usize = 2 * MAX_REMOVED + 10;
+    let fixture = Fixture::new().await;
+    let mut replayed = 0;
+    for _ in 0..ROUNDS {
+        park(&fixture, "told", &names("message", PARKED)).await;
+        let mut letters = open(&fixture).await;
+        for _ in 0..2 {
+            let batch = letters.gather(MAX_REMOVED, |_| true).await.unwrap();
+            replayed += letters.replay(&fixture.publisher, &batch).await.unwrap().len();
+        }
+        letters.close().await.unwrap();
+        replayed += replay(&fixture, |_| true).await;
+    }
+    replayed += replay(&fixture, |_| true).await;
+    assert_eq!(replayed, ROUNDS * PARKED, "each once");
 }
 
 #[tokio::test]
@@ -166,7 +186,10 @@ async fn what_its_queue_does_not_take_stays() {
     let mut letters = open(&fixture).await;
     let batch = letters.gather(5, |_| true).await.unwrap();
     let outcomes = letters.replay(&fixture.publisher, &batch).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Returned { .. })), "{outcomes:?}");
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, PublishOutcome::Returned { .. })),
+        "{outcomes:?}"
+    );
     letters.close().await.unwrap();
     assert_eq!(look(&fixture).await, parked);
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use devstack::{Stack, StackOptions};
 use messaging::{
-    Broker, Consumer, ConsumerQueue, EXCHANGE, Outcome, PublishError, Publisher, RetryDelays, Topology,
+    Broker, Consumer, ConsumerQueue, EXCHANGE, PublishError, PublishOutcome, Publisher, RetryDelays, Topology,
 };
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{DEADLINE, Obedient, Running, message, names, until};
+use crate::support::{DEADLINE, Obedient, Running, message, names, settled, until};
 
 struct Own {
     stack: Arc<Stack>,
@@ -61,7 +61,9 @@ async fn publish_until_confirmed(publisher: &Publisher, bodies: &[String]) -> us
     for failures in 0.. {
         let messages = bodies.iter().map(|body| message(EXCHANGE, "pay.success", body)).collect();
         match publisher.publish(messages).await {
-            Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed) => return failures,
+            Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == PublishOutcome::Confirmed) => {
+                return failures;
+            }
             other => assert!(Instant::now() < deadline, "never confirmed: {other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -106,8 +108,8 @@ async fn copies_that_a_blocked_broker_does_not_take_wait_and_use_up_no_deliverie
     own.raise_alarm().await;
     let handler = Obedient::default();
     let running = Running::start(own.consumer(), handler.clone());
-    // Not a wait for a state: the alarm has to last for many tries.
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    // Each try asks whether the handler is ready, takes the messages, and gives them back.
+    until("many tries", || handler.asked.load(Ordering::SeqCst) >= 10).await;
     own.clear_alarm().await;
     until("the good ones are done", || handler.sorted() == names("good", 20)).await;
     publish_until_confirmed(&publisher, &["after".to_owned()]).await;
@@ -117,18 +119,79 @@ async fn copies_that_a_blocked_broker_does_not_take_wait_and_use_up_no_deliverie
     assert_eq!(handler.parked.lock().unwrap()[0].1, "told");
 }
 
+/// Where it acknowledges too late, a consumer loses its channel, and of RabbitMQ 4.3 on its subscription alone.
+#[tokio::test]
+async fn a_consumer_that_the_broker_has_given_up_comes_back() {
+    let own = Own::empty().await;
+    let limits = "application:set_env(rabbit, consumer_timeout, 1000), \
+                  application:set_env(rabbit, channel_tick_interval, 200).";
+    own.with_server(move |stack| stack.rabbitmq().ctl(&["eval", limits]).unwrap()).await;
+    own.broker
+        .declare(&Topology { queues: vec![own.queue.clone()], retry: own.retry.clone() })
+        .await
+        .unwrap();
+    let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
+    let handler = Obedient::default();
+    let running = Running::start(own.consumer(), handler.clone());
+    publish_until_confirmed(&publisher, &["first".to_owned()]).await;
+    until("the consumer takes many at once", || handler.done_count() == 1).await;
+    let held = handler.gate.write().await;
+    publish_until_confirmed(&publisher, &names("slow", 20)).await;
+    let deadline = Instant::now() + DEADLINE;
+    let ready = |stack: &Stack| stack.rabbitmq().ctl(&["--silent", "list_queues", "messages_ready"]).unwrap();
+    until("a batch is in hand", || handler.waiting.load(Ordering::SeqCst) == 1).await;
+    while !own.with_server(ready).await.lines().any(|line| line == "20") {
+        assert!(Instant::now() < deadline, "the broker has not taken the messages back");
+    }
+    drop(held);
+    // What was in hand too long is done, and comes again.
+    let all_done = || names("slow", 20).iter().all(|name| handler.sorted().contains(name));
+    until("the slow ones are done", || all_done() && handler.done_count() > 1 + 20).await;
+    publish_until_confirmed(&publisher, &["after".to_owned()]).await;
+    until("what was published after is done", || handler.sorted().contains(&"after".to_owned())).await;
+    running.stop().await;
+}
+
 /// The file as it is deployed: a broker takes it, and finds every queue as the services declare it, or would refuse them.
 #[tokio::test]
 async fn the_deployed_definitions_are_what_services_declare() {
     let own = Own::empty().await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/rabbitmq/definitions.json");
-    own.with_server(move |stack| stack.rabbitmq().ctl(&["import_definitions", file]).unwrap()).await;
+    own.with_server(move |stack| {
+        // The broker may be another system's, which sees of this one the stack's folder.
+        let copy = stack.directory().join("definitions.json");
+        std::fs::copy(file, &copy).unwrap();
+        stack.rabbitmq().ctl(&["import_definitions", copy.to_str().unwrap()]).unwrap();
+    })
+    .await;
     own.broker.declare(&Topology::payrelay(&own.retry)).await.unwrap();
     let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
+    settled(&publisher).await;
     for key in ["pay.success", "pay.failed", "pay.closed", "pay.refunded"] {
         let outcomes = publisher.publish(vec![message(EXCHANGE, key, key)]).await.unwrap();
-        assert_eq!(outcomes, [Outcome::Confirmed], "{key}");
+        assert_eq!(outcomes, [PublishOutcome::Confirmed], "{key}");
     }
+    another_vhost(&own).await;
+}
+
+/// The definitions for a vhost of one's own are taken as well, and a URL that names it leads there.
+async fn another_vhost(own: &Own) {
+    let topology = Topology::payrelay(&own.retry);
+    let file = std::env::temp_dir().join(format!("definitions-{}.json", std::process::id()));
+    std::fs::write(&file, messaging::definitions(&topology, "pay/eu").to_string()).unwrap();
+    own.with_server(move |stack| {
+        stack.rabbitmq().ctl(&["import_definitions", &file.display().to_string()]).unwrap();
+        std::fs::remove_file(file).unwrap();
+        stack.rabbitmq().ctl(&["set_permissions", "-p", "pay/eu", "guest", ".*", ".*", ".*"]).unwrap();
+    })
+    .await;
+    let url = own.stack.rabbitmq().amqp_url().replace("/%2f", "/pay%2Feu");
+    let broker = Broker::new(&url, "test").unwrap();
+    assert_eq!(broker.inspect(&topology).await.unwrap(), []);
+    let publisher = Publisher::spawn(broker, CancellationToken::new());
+    settled(&publisher).await;
+    let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "there")]).await.unwrap();
+    assert_eq!(outcomes, [PublishOutcome::Confirmed]);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ async fn a_topology_is_missing_then_sound_then_spoiled() {
     let missing = broker.inspect(&topology).await.unwrap();
     assert_eq!(missing.len(), 4 + 3 + 2 * 8);
     assert!(missing.iter().all(|finding| finding.code.ends_with("_missing")), "{missing:?}");
-    assert_eq!(broker.spoiled(&topology).await, [], "what is missing can still be declared");
+    assert_eq!(broker.mismatched(&topology).await, [], "what is missing can still be declared");
     assert_eq!(broker.inspect(&topology).await.unwrap().len(), missing.len(), "looking declares nothing");
 
     broker.declare(&topology).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_topology_is_missing_then_sound_then_spoiled() {
     topic.await.unwrap();
 
     let findings = broker.inspect(&topology).await.unwrap();
-    let mut different = broker.spoiled(&topology).await;
+    let mut different = broker.mismatched(&topology).await;
     different.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
     let subjects: Vec<_> = different.iter().map(|finding| finding.subject.as_str()).collect();
     let spoiled = [
@@ -79,5 +79,5 @@ async fn a_topology_is_missing_then_sound_then_spoiled() {
 #[tokio::test]
 async fn a_broker_that_is_away_spoils_nothing() {
     let broker = Broker::new("amqp://127.0.0.1:1", "test").unwrap();
-    assert_eq!(broker.spoiled(&Topology::payrelay(&RetryDelays::default())).await, []);
+    assert_eq!(broker.mismatched(&Topology::payrelay(&RetryDelays::default())).await, []);
 }

@@ -11,5 +11,7 @@ mod inspection;
 mod management;
 mod publisher;
 mod replicas;
+mod rights;
 mod support;
+mod tls;
 mod topology;

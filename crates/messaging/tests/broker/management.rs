@@ -7,7 +7,7 @@ use devstack::testing::{Vhost, servers};
 use lapin::Channel;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use messaging::management::{Held, Management, ManagementError};
+use messaging::management::{HeldVhost, Management, ManagementError};
 use messaging::{Broker, EXCHANGE, RetryDelays, Topology};
 use serde_json::{Value, json};
 
@@ -59,13 +59,13 @@ impl Fixture {
         let url = format!("{}/api/{kind}/{}/{queue}", servers().management_url, self.vhost.name());
         let pattern = format!("^{}$", queue.replace('.', "\\."));
         let body = json!({"pattern": pattern, "definition": definition, "apply-to": "queues", "priority": 1});
-        let request = reqwest::Client::new().put(url).basic_auth("guest", Some("guest"));
+        let request = transport::http_client().build().unwrap().put(url).basic_auth("guest", Some("guest"));
         let request = request.header("content-type", "application/json").body(body.to_string());
         request.send().await.unwrap().error_for_status().unwrap();
     }
 
     /// Waits until exactly these (code, queue) are found: what the API shows is a moment behind.
-    async fn finds(&self, expected: &[(&'static str, &str)]) -> Held {
+    async fn finds(&self, expected: &[(&'static str, &str)]) -> HeldVhost {
         let expected: BTreeSet<_> =
             expected.iter().map(|(code, queue)| (*code, format!("queue {queue}"))).collect();
         let deadline = Instant::now() + DEADLINE;

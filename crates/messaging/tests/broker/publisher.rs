@@ -3,10 +3,10 @@
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use messaging::{ConsumerQueue, EXCHANGE, Outcome, PublishError, Publisher, Topology};
+use messaging::{ConsumerQueue, EXCHANGE, PublishError, PublishOutcome, Publisher, Topology};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Fixture, message, names, until};
+use crate::support::{Fixture, message, names, settled, until};
 
 #[tokio::test]
 async fn a_returned_message_is_found_among_confirmed_ones() {
@@ -23,11 +23,11 @@ async fn a_returned_message_is_found_among_confirmed_ones() {
         for (number, outcome) in outcomes.iter().enumerate() {
             if unroutable.contains(&number) {
                 assert!(
-                    matches!(outcome, Outcome::Returned { reason } if reason == "NO_ROUTE"),
+                    matches!(outcome, PublishOutcome::Returned { reason } if reason == "NO_ROUTE"),
                     "{number}: {outcome:?}"
                 );
             } else {
-                assert_eq!(*outcome, Outcome::Confirmed, "{number}");
+                assert_eq!(*outcome, PublishOutcome::Confirmed, "{number}");
             }
         }
     }
@@ -39,7 +39,7 @@ async fn messages_without_an_id_or_with_the_same_are_told_apart_by_their_keys() 
     let messages = ["pay.success", "pay.nobody", "pay.success"].map(|key| message(EXCHANGE, key, "same"));
     let outcomes = fixture.publisher.publish(messages.to_vec()).await.unwrap();
     let returned: Vec<_> =
-        outcomes.iter().map(|outcome| matches!(outcome, Outcome::Returned { .. })).collect();
+        outcomes.iter().map(|outcome| matches!(outcome, PublishOutcome::Returned { .. })).collect();
     assert_eq!(returned, [false, true, false]);
 }
 
@@ -67,7 +67,7 @@ async fn a_refused_message_is_nacked_and_the_others_are_not_lost() {
     let mut nacked = 0;
     for body in names("full", 20) {
         let outcomes = fixture.publisher.publish(vec![message(EXCHANGE, "pay.full", &body)]).await.unwrap();
-        nacked += usize::from(outcomes == [Outcome::Nacked]);
+        nacked += usize::from(outcomes == [PublishOutcome::Nacked]);
     }
     assert!(nacked > 0, "a full queue refuses");
     fixture.publish(&names("other", 5)).await;
@@ -104,7 +104,7 @@ async fn many_callers_share_a_publisher() {
         .collect();
     for task in tasks {
         let (caller, outcomes) = task.await.unwrap();
-        let confirmed = outcomes.iter().filter(|outcome| **outcome == Outcome::Confirmed).count();
+        let confirmed = outcomes.iter().filter(|outcome| **outcome == PublishOutcome::Confirmed).count();
         assert_eq!(confirmed, if caller % 2 == 0 { 50 } else { 0 });
     }
 }
@@ -119,12 +119,13 @@ async fn an_exchange_of_another_kind_is_an_error_until_somebody_removes_it() {
     channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, options, arguments).await.unwrap();
 
     let publisher = Publisher::spawn(fixture.broker.clone(), CancellationToken::new());
+    settled(&publisher).await;
     let refused = publisher.publish(vec![message(EXCHANGE, "pay.success", "refused")]).await;
-    assert!(matches!(refused, Err(PublishError::Disconnected)), "{refused:?}");
+    assert!(matches!(refused, Err(PublishError::Disconnected(Some(_)))), "{refused:?}");
     channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await.unwrap();
     until("the publisher is ready", || publisher.is_ready()).await;
     let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "unbound")]).await.unwrap();
-    assert!(matches!(outcomes[..], [Outcome::Returned { .. }]), "{outcomes:?}");
+    assert!(matches!(outcomes[..], [PublishOutcome::Returned { .. }]), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -134,8 +135,9 @@ async fn a_broker_that_comes_back_empty_gets_every_queue_before_the_first_messag
     let topology = Topology { queues: queues.to_vec(), retry: fixture.retry.clone() };
     // Only the first stands: a publisher that does not declare is confirmed for it alone.
     let publisher = Publisher::spawn_declaring(fixture.broker.clone(), topology, CancellationToken::new());
+    settled(&publisher).await;
     let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "for both")]).await.unwrap();
-    assert_eq!(outcomes, [Outcome::Confirmed]);
+    assert_eq!(outcomes, [PublishOutcome::Confirmed]);
     for queue in queues {
         assert_eq!(fixture.take_soon(&queue.queue).await.data, b"for both", "{}", queue.queue);
     }

@@ -10,14 +10,14 @@ use lapin::BasicProperties;
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::types::AMQPValue;
 use messaging::{
-    Broker, Consumer, ConsumerQueue, Delivery, EXCHANGE, Handler, HandlerError, Message, Outcome, Parked,
-    Publisher, RetryDelays, Topology, Verdict,
+    Broker, Consumer, ConsumerQueue, Delivery, EXCHANGE, Handler, HandlerError, Message, ParkedDelivery,
+    PublishOutcome, Publisher, RetryDelays, Topology, Verdict,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// No wait of a test is longer.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = devstack::testing::DEADLINE;
 
 /// A vhost with one consumer's queue on it.
 pub(crate) struct Fixture {
@@ -26,7 +26,7 @@ pub(crate) struct Fixture {
     pub(crate) retry: RetryDelays,
     pub(crate) publisher: Publisher,
     /// Deleted with the fixture.
-    _vhost: Vhost,
+    pub(crate) vhost: Vhost,
 }
 
 impl Fixture {
@@ -37,14 +37,16 @@ impl Fixture {
         let queue = ConsumerQueue::new("trade", "pay.success");
         broker.declare(&Topology { queues: vec![queue.clone()], retry: retry.clone() }).await.unwrap();
         let publisher = Publisher::spawn(broker.clone(), CancellationToken::new());
-        Self { broker, queue, retry, publisher, _vhost: vhost }
+        // It declares the exchange when it connects, which must not happen in the midst of a test that changes the exchange.
+        settled(&publisher).await;
+        Self { broker, queue, retry, publisher, vhost }
     }
 
     /// Publishes bodies to the consumer's queue, each named by its body.
     pub(crate) async fn publish(&self, bodies: &[String]) {
         let messages = bodies.iter().map(|body| message(EXCHANGE, "pay.success", body)).collect();
         let outcomes = self.publisher.publish(messages).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| *outcome == PublishOutcome::Confirmed), "{outcomes:?}");
     }
 
     pub(crate) fn consumer(&self) -> Consumer {
@@ -106,6 +108,8 @@ pub(crate) struct State {
     pub(crate) waiting: AtomicUsize,
     /// While set, everything is away.
     pub(crate) outage: AtomicBool,
+    /// How often it was given a batch, or asked whether it is ready.
+    pub(crate) asked: AtomicUsize,
     pub(crate) batches: AtomicUsize,
     pub(crate) largest_batch: AtomicUsize,
     /// The highest count of earlier deliveries that a message had.
@@ -139,6 +143,7 @@ impl Obedient {
 
 impl Handler for Obedient {
     async fn handle(&self, batch: &[Delivery]) -> Result<Vec<Verdict>, HandlerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let open = self.gate.read().await;
         self.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -169,13 +174,14 @@ impl Handler for Obedient {
         Ok(verdicts.collect())
     }
 
-    async fn park(&self, parked: &Parked<'_>) -> Result<(), HandlerError> {
+    async fn park(&self, parked: &ParkedDelivery<'_>) -> Result<(), HandlerError> {
         let body = String::from_utf8(parked.delivery.body.to_vec()).unwrap();
         self.parked.lock().unwrap().push((body, parked.reason.to_owned(), parked.detail.to_owned()));
         Ok(())
     }
 
     async fn ready(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         !self.outage.load(Ordering::SeqCst)
     }
 }
@@ -216,6 +222,12 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Waits until a publisher is connected, or says why it is not: a publish waits for that for a few seconds only.
+pub(crate) async fn settled(publisher: &Publisher) {
+    until("the publisher is connected or refused", || publisher.is_ready() || publisher.problem().is_some())
+        .await;
 }
 
 pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The topology as declared, and as generated for a broker that is set up before.
 
 use devstack::testing::Vhost;
-use messaging::{Broker, ConsumerQueue, Outcome, RetryDelays, Topology, definitions};
+use messaging::{Broker, ConsumerQueue, PublishOutcome, RetryDelays, Topology, definitions};
 use serde_json::Value;
 
 use crate::support::{Fixture, message};
@@ -39,7 +39,7 @@ async fn many_may_declare_at_once_on_an_empty_broker() {
     for queue in &topology.queues {
         let message = message("", &queue.queue, "to be confirmed by a leader");
         let outcomes = fixture.publisher.publish(vec![message]).await.unwrap();
-        assert_eq!(outcomes, [Outcome::Confirmed], "{}", queue.queue);
+        assert_eq!(outcomes, [PublishOutcome::Confirmed], "{}", queue.queue);
     }
     let connection = fixture.broker.connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();

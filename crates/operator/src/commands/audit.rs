@@ -7,13 +7,16 @@
 mod compare;
 mod events;
 mod judge;
+mod metric_table;
 mod print;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::events::audit::{Report, Span};
-use ::events::trial_balance::TrialBalance;
+use admin_api::audit::{AuditReport, Span};
+use admin_api::republish::Committed;
+use admin_api::trial_balance::TrialBalance;
 use clap::Args;
 use messaging::RetryDelays;
 use serde::Serialize;
@@ -21,12 +24,12 @@ use service::Loader;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use self::compare::{Comparison, Gap, Reports, Row};
-use self::judge::Finding;
+use self::judge::{AuditFinding, EventStanding};
 use self::watch::WatchOptions;
 use crate::{
     admin::{Admin, AdminClient},
     arguments::{parse_duration, parse_when},
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -44,17 +47,24 @@ const DEFAULT_SETTLE: Duration = Duration::from_secs(10);
 /// What to audit.
 #[derive(Debug, Args)]
 pub(crate) struct AuditOptions {
+    #[command(flatten)]
+    window: WindowOptions,
+    #[command(flatten)]
+    watch: WatchOptions,
+}
+
+/// Of which time.
+#[derive(Debug, Args)]
+pub(crate) struct WindowOptions {
     /// The start of the window, inclusive, in RFC 3339 or as 2h ago; a day before its end if left out.
-    #[arg(long, value_parser = parse_when, conflicts_with = "watch")]
+    #[arg(long, value_parser = parse_when)]
     from: Option<OffsetDateTime>,
     /// Its end, exclusive; now if left out. Everything before it must have arrived.
-    #[arg(long, value_parser = parse_when, conflicts_with = "watch")]
+    #[arg(long, value_parser = parse_when)]
     to: Option<OffsetDateTime>,
     /// How long events may be under way before they are looked at, without `--to`; 10s if left out.
     #[arg(long, value_parser = parse_span, conflicts_with = "to")]
     settle: Option<Duration>,
-    #[command(flatten)]
-    watch: WatchOptions,
 }
 
 /// One audit: of which window, and what is expected of it.
@@ -78,7 +88,7 @@ pub(crate) struct Audit {
     /// The minutes in which a stage does not hold what it should.
     gaps: Vec<Gap>,
     /// What has not gone all the way, event by event.
-    findings: Vec<Finding>,
+    findings: Vec<AuditFinding>,
     /// Whether there is more to find: only so many are named.
     more: bool,
     /// Events too young to be looked at that have not gone all the way.
@@ -105,13 +115,13 @@ impl Audit {
 }
 
 /// Prints the audit of the window; findings are what is not explained. With `--watch` it goes on until a signal.
-pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> Outcome {
+pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> CommandResult {
     let retries = retries()?;
-    let settle = options.settle.unwrap_or(DEFAULT_SETTLE);
+    let settle = options.window.settle.unwrap_or(DEFAULT_SETTLE);
     if options.watch.watch {
-        return watch::run(admin, &options.watch, (settle, retries), json).await;
+        return watch::run(admin, &options.watch, watch::AllowedTime { settle, retries }, json).await;
     }
-    let plan = plan(options, OffsetDateTime::now_utc(), settle, retries)?;
+    let plan = plan(&options.window, OffsetDateTime::now_utc(), settle, retries)?;
     let audit = with_ledger(admin, plan).await?;
     if json {
         output::json(&audit)?;
@@ -129,6 +139,32 @@ pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> Ou
     }
 }
 
+/// What is published and at no consumer after all retries.
+pub(crate) struct Missing {
+    /// Each event once, the oldest first, with its order.
+    pub(crate) events: Vec<(Committed, String)>,
+    /// Whether there may be more: only so much is named at once.
+    pub(crate) more: bool,
+    /// How many callbacks have lost their event: nobody can publish it again.
+    pub(crate) eventless: usize,
+}
+
+/// Audits the window and names what is missing in it.
+pub(crate) async fn missing(admin: &Admin, options: &WindowOptions) -> Result<Missing, Failure> {
+    let settle = options.settle.unwrap_or(DEFAULT_SETTLE);
+    let audit = audit(admin, plan(options, OffsetDateTime::now_utc(), settle, retries()?)?).await?;
+    let eventless =
+        audit.findings.iter().filter(|finding| finding.stage == EventStanding::EventMissing).count();
+    let missing = audit.findings.into_iter().filter(|finding| finding.stage == EventStanding::Missing);
+    let events: BTreeMap<_, _> = missing
+        .filter_map(|finding| {
+            let event = Committed { occurred_at: finding.occurred_at, event_id: finding.event_id? };
+            Some((event, finding.order_no.unwrap_or_else(|| "-".to_owned())))
+        })
+        .collect();
+    Ok(Missing { events: events.into_iter().collect(), more: audit.more, eventless })
+}
+
 /// Audits the last day, up to this moment: whatever has not arrived is a finding.
 pub(crate) async fn strict(admin: &Admin) -> Result<Audit, Failure> {
     let to = OffsetDateTime::now_utc();
@@ -137,7 +173,7 @@ pub(crate) async fn strict(admin: &Admin) -> Result<Audit, Failure> {
 }
 
 fn plan(
-    options: &AuditOptions,
+    options: &WindowOptions,
     now: OffsetDateTime,
     settle: Duration,
     retries: Duration,
@@ -205,7 +241,7 @@ async fn audit(admin: &Admin, plan: Plan) -> Result<Audit, Failure> {
 /// for the ingress is asked once more before an event is called unexpected.
 async fn reports(admin: &Admin, span: Span) -> Result<Reports, Failure> {
     let query = [("from", rfc3339(span.from)?), ("to", rfc3339(span.to)?)];
-    let report = async |client: &AdminClient| client.get::<Report>("/admin/audit", &query).await;
+    let report = async |client: &AdminClient| client.get::<AuditReport>("/admin/audit", &query).await;
     Ok(Reports {
         ingress: report(&admin.ingress).await?,
         order_service: report(&admin.order_service).await?,

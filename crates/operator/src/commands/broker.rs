@@ -2,6 +2,7 @@
 
 use messaging::{Broker, Error, RetryDelays, Topology};
 use service::Loader;
+use service::config::AmqpSettings;
 
 use crate::failure::Failure;
 
@@ -9,9 +10,9 @@ use crate::failure::Failure;
 pub(crate) fn from_env(command: &str) -> Result<Broker, Failure> {
     service::tls::install();
     let mut loader = Loader::from_env();
-    let url = loader.secret("PAYRELAY_AMQP_URL");
+    let AmqpSettings { url, tls } = AmqpSettings::load(&mut loader);
     loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
-    Broker::new(url.expose(), &format!("payrelay {command}"))
+    Broker::with_tls(url.expose(), tls, &format!("payrelay {command}"))
         .map_err(|error| Failure::Usage(format!("PAYRELAY_AMQP_URL: {error}")))
 }
 
@@ -26,5 +27,9 @@ pub(crate) fn topology_from_env() -> Result<Topology, Failure> {
 /// The failure of a broker that did not do what it was asked.
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 pub(crate) fn failure(error: Error) -> Failure {
-    Failure::Unreachable(format!("{error}; check PAYRELAY_AMQP_URL"))
+    Failure::Unreachable(match error {
+        // It says itself what to do.
+        Error::Denied { .. } => error.to_string(),
+        _ => format!("{error}; check PAYRELAY_AMQP_URL"),
+    })
 }

@@ -7,16 +7,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use channels::{Account, Callback, ChannelFact, ChannelSet, Outcome as Told};
+use channels::{Account, Callback, CallbackOutcome, ChannelFact, ChannelSet, IGNORED};
 use clap::{Args, Subcommand};
 use events::{
-    ContradictionReason, Currency, MerchantId, Money, OrderNo, PayOrder, Purpose, Status, Verdict, transition,
+    ContradictionReason, Currency, MerchantId, Money, OrderNo, PayOrder, Purpose, Status, Transition,
+    transition,
 };
 use time::OffsetDateTime;
+use transport::shown_path;
 
 use self::report::Report;
-use self::request::Posted;
-use crate::failure::{Failure, Outcome};
+use self::request::CallbackFile;
+use crate::failure::{CommandResult, Failure};
 use crate::output;
 
 /// What to do with callbacks.
@@ -52,7 +54,7 @@ pub(crate) struct CheckOptions {
 }
 
 /// Runs the command.
-pub(crate) fn run(command: &CallbackCommand) -> Outcome {
+pub(crate) fn run(command: &CallbackCommand) -> CommandResult {
     let CallbackCommand::Check(options) = command;
     let channels = channels(&options.channels)?;
     let account = channels.account(&options.account).ok_or_else(|| {
@@ -60,7 +62,8 @@ pub(crate) fn run(command: &CallbackCommand) -> Outcome {
         let (known, file) = (known.join(", "), options.channels.display());
         Failure::Usage(format!("--account: expected one of {file} ({known}), got {:?}", options.account))
     })?;
-    let posted = Posted::read(&options.request).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+    let posted =
+        CallbackFile::read(&options.request).map_err(|error| Failure::Usage(format!("{error:#}")))?;
     let seconds = options.at.or(posted.now).unwrap_or_else(|| OffsetDateTime::now_utc().unix_timestamp());
     let now = OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| {
         Failure::Usage(format!("--at: expected seconds since 1970, got {seconds} ({error})"))
@@ -79,32 +82,36 @@ pub(crate) fn run(command: &CallbackCommand) -> Outcome {
 
 fn channels(file: &Path) -> Result<ChannelSet, Failure> {
     let text =
-        fs::read_to_string(file).with_context(|| format!("--channels: cannot read {}", file.display()));
+        fs::read_to_string(file).with_context(|| format!("--channels: cannot read {}", shown_path(file)));
     let text = text.map_err(|error| Failure::Usage(format!("{error:#}")))?;
     // Key files are named relative to the file that names them.
     let folder = file.parent().unwrap_or(Path::new(""));
-    ChannelSet::parse(&text, |key| fs::read_to_string(folder.join(key)))
+    ChannelSet::parse(&text, |key| fs::read(folder.join(key)))
         .map_err(|errors| Failure::Usage(format!("{} is wrong:\n{errors}", file.display())))
 }
 
-fn check(account: &Account, posted: &Posted, now: OffsetDateTime, order: Option<Money>) -> Report {
+fn check(account: &Account, posted: &CallbackFile, now: OffsetDateTime, order: Option<Money>) -> Report {
     let headers = posted.headers();
-    let verdict = account.verify(&channels::Request { headers: &headers, body: &posted.body }, now);
-    let answer = |told: &Told<'_>| account.answer(told);
+    let request = channels::CallbackRequest { headers: &headers.pairs(), body: &posted.body };
+    let verdict = account.verify(&request, now);
+    let answer = |told: &CallbackOutcome<'_>| account.answer(told);
     match &verdict {
-        Err(refusal) => Report::refused(refusal.code(), refusal.to_string(), answer(&Told::Refused(refusal))),
+        Err(refusal) => {
+            Report::refused(refusal.code(), refusal.to_string(), answer(&CallbackOutcome::Refused(refusal)))
+        }
         Ok(Callback::Ignored { reason, .. }) => {
-            Report::ignored(ignored_reason(account), reason.clone(), answer(&Told::Ignored))
+            let reasons = (ignored_reason(account), reason.clone());
+            Report::ignored(IGNORED, reasons, answer(&CallbackOutcome::Ignored))
         }
         Ok(Callback::Unbooked { code, reason, .. }) => {
-            Report::ignored(code, reason.clone(), answer(&Told::Ignored))
+            Report::ignored(code, (code, reason.clone()), answer(&CallbackOutcome::Ignored))
         }
         Ok(Callback::Fact(stated)) => match order.and_then(|order| contradiction(stated, order)) {
             Some(reason) => {
                 let detail = format!("{reason}, compared with --order-amount and --order-currency");
-                Report::contradicting(reason, detail, stated, answer(&Told::Contradiction(reason)))
+                Report::contradicting(reason, detail, stated, answer(&CallbackOutcome::Contradiction(reason)))
             }
-            None => Report::stating(stated, answer(&Told::Accepted)),
+            None => Report::stating(stated, answer(&CallbackOutcome::Accepted)),
         },
     }
 }
@@ -134,7 +141,7 @@ fn contradiction(stated: &ChannelFact, amount: Money) -> Option<ContradictionRea
         attach: None,
     };
     match transition(&waiting, &stated.fact) {
-        Verdict::Contradiction(reason) => Some(reason),
-        Verdict::Applied(_) | Verdict::Duplicate => None,
+        Transition::Contradiction(reason) => Some(reason),
+        Transition::Applied(_) | Transition::Duplicate => None,
     }
 }

@@ -2,8 +2,8 @@
 
 mod reason;
 
+use admin_api::contradiction::{Action, Contradiction, Note, Operator, Resolve, Wants};
 use clap::{Args, Subcommand};
-use events::contradiction::{Action, Contradiction, Note, Operator, Resolve, Wants};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use self::reason::Reason;
 use crate::{
     admin::{Admin, AdminClient},
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -60,12 +60,12 @@ pub(crate) struct Decision {
     #[arg(long, value_name = "TEXT")]
     note: Note,
     /// Who decides.
-    #[arg(long, value_name = "NAME", env = "USER")]
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
     by: Operator,
 }
 
 /// Runs the command.
-pub(crate) async fn run(admin: &Admin, command: ContradictionsCommand, json: bool) -> Outcome {
+pub(crate) async fn run(admin: &Admin, command: ContradictionsCommand, json: bool) -> CommandResult {
     match command {
         ContradictionsCommand::List { status, reason, limit } => {
             let found = list(admin, status, reason, limit).await?;
@@ -119,7 +119,7 @@ fn services(admin: &Admin) -> [&AdminClient; 2] {
     [&admin.ingress, &admin.order_service]
 }
 
-fn print_list(found: &[Contradiction]) -> Outcome {
+fn print_list(found: &[Contradiction]) -> CommandResult {
     let header = [
         "CONTRADICTION",
         "SOURCE",
@@ -148,7 +148,7 @@ fn print_list(found: &[Contradiction]) -> Outcome {
     Ok(output::table(header, rows)?)
 }
 
-fn print(row: &Contradiction) -> Outcome {
+fn print(row: &Contradiction) -> CommandResult {
     let value = serde_json::to_value(row).map_err(anyhow::Error::from)?;
     let of_both_sides = ["ours", "theirs", "resolution"];
     let fields = value.as_object().into_iter().flatten();

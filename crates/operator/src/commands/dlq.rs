@@ -13,10 +13,7 @@ use events::OrderNo;
 use messaging::{Broker, ConsumerQueue, DeadLetter, DeadLetters, RetryDelays, Topology};
 
 use super::broker;
-use crate::failure::{Failure, Outcome};
-
-/// Messages that are published or written, and then removed, at a time.
-const BATCH: usize = 100;
+use crate::failure::{CommandResult, Failure};
 
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
@@ -66,7 +63,7 @@ impl Selection {
 }
 
 /// Runs the command.
-pub(crate) async fn run(command: DlqCommand, json: bool) -> Outcome {
+pub(crate) async fn run(command: DlqCommand, json: bool) -> CommandResult {
     match command {
         DlqCommand::List => list::run(json).await,
         DlqCommand::Show { selection, limit } => show::run(&selection, limit as usize, json).await,

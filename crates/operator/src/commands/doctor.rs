@@ -6,12 +6,13 @@ mod examine;
 mod gather;
 
 use clap::Args;
-use messaging::{Finding, Severity};
+use messaging::{DoctorFinding, Severity};
 use serde_json::json;
+use service::Secret;
 
 use crate::{
     admin::Admin,
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -22,15 +23,15 @@ pub(crate) struct DoctorOptions {
     ///
     /// Without it the ingress is asked for it, then the broker's host is tried.
     #[arg(long, env = "PAYRELAY_MANAGEMENT_URL", hide_env_values = true, value_name = "URL")]
-    management_url: Option<String>,
+    management_url: Option<Secret>,
     /// Exit with 1 on warnings, too.
     #[arg(long)]
     strict: bool,
 }
 
 /// Prints the findings. What cannot be asked is a finding as well; only when nobody answers at all it is a failure.
-pub(crate) async fn run(admin: &Admin, options: &DoctorOptions, json: bool) -> Outcome {
-    let facts = gather::facts(admin, options.management_url.as_deref()).await?;
+pub(crate) async fn run(admin: &Admin, options: &DoctorOptions, json: bool) -> CommandResult {
+    let facts = gather::facts(admin, options.management_url.as_ref().map(Secret::expose)).await?;
     let asked = facts.asked();
     let mut findings = examine::examine(&facts);
     findings.sort_by(|a, b| (a.severity, &a.subject).cmp(&(b.severity, &b.subject)));
@@ -57,7 +58,7 @@ pub(crate) async fn run(admin: &Admin, options: &DoctorOptions, json: bool) -> O
     Ok(())
 }
 
-fn print(findings: &[Finding]) -> anyhow::Result<()> {
+fn print(findings: &[DoctorFinding]) -> anyhow::Result<()> {
     for finding in findings {
         let severity = match finding.severity {
             Severity::Error => "error",

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{
     admin::Admin,
     arguments::parse_duration,
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -109,7 +109,7 @@ struct IngressMerchant {
 }
 
 /// Runs the command.
-pub(crate) async fn run(admin: &Admin, command: MerchantCommand, json: bool) -> Outcome {
+pub(crate) async fn run(admin: &Admin, command: MerchantCommand, json: bool) -> CommandResult {
     match command {
         MerchantCommand::Add(merchant) => show(&add(admin, &merchant).await?, json),
         MerchantCommand::Show { merchant_id } => show(&find(admin, &merchant_id).await?, json),
@@ -151,6 +151,16 @@ pub(crate) async fn add(admin: &Admin, merchant: &AddMerchant) -> Result<Merchan
     Ok(joined(ingress, Some(endpoint)))
 }
 
+/// The same, with all keys told: whoever had them before has earlier ones.
+pub(crate) async fn add_with_keys(
+    admin: &Admin,
+    merchant: &AddMerchant,
+    overlap: Duration,
+) -> Result<Merchant, Failure> {
+    let added = add(admin, merchant).await?;
+    rotate::untold(admin, &merchant.merchant_id, overlap, added).await
+}
+
 async fn find(admin: &Admin, id: &MerchantId) -> Result<Merchant, Failure> {
     let ingress = admin.ingress.find(&format!("/admin/merchants/{id}"), &[]).await?;
     let ingress = ingress.ok_or_else(|| {
@@ -172,7 +182,7 @@ async fn enable(admin: &Admin, id: &MerchantId, enabled: bool) -> Result<Merchan
     Ok(joined(ingress, endpoint))
 }
 
-async fn list(admin: &Admin, json: bool) -> Outcome {
+async fn list(admin: &Admin, json: bool) -> CommandResult {
     let merchants: Vec<IngressMerchant> = admin.ingress.get("/admin/merchants", &[]).await?;
     let mut endpoints: Vec<Endpoint> = admin.notifier.get("/admin/endpoints", &[]).await?;
     let merchants: Vec<_> = merchants

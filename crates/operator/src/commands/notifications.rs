@@ -2,6 +2,8 @@
 
 mod retry;
 
+pub(super) use retry::{Rate, agree};
+
 use clap::{
     Args, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -11,7 +13,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{admin::Admin, arguments::parse_when, failure::Outcome, output};
+use crate::{admin::Admin, arguments::parse_when, failure::CommandResult, output};
 
 const STATUSES: [&str; 7] =
     ["PENDING", "DELIVERED", "PARKED", "no_endpoint", "endpoint_disabled", "attempts_exhausted", "gone"];
@@ -77,7 +79,7 @@ impl Filter {
 }
 
 /// Runs the command.
-pub(crate) async fn run(admin: &Admin, command: NotificationsCommand, json: bool) -> Outcome {
+pub(crate) async fn run(admin: &Admin, command: NotificationsCommand, json: bool) -> CommandResult {
     match command {
         NotificationsCommand::List { filter, limit } => list(admin, &filter, limit, json).await,
         NotificationsCommand::Show { notification_id } => show(admin, notification_id, json).await,
@@ -85,7 +87,7 @@ pub(crate) async fn run(admin: &Admin, command: NotificationsCommand, json: bool
     }
 }
 
-async fn list(admin: &Admin, filter: &Filter, limit: u32, json: bool) -> Outcome {
+async fn list(admin: &Admin, filter: &Filter, limit: u32, json: bool) -> CommandResult {
     let mut query = filter.parameters()?;
     query.push(("limit", limit.to_string()));
     let found: Vec<Value> = admin.notifier.get("/admin/notifications", &query).await?;
@@ -117,7 +119,7 @@ async fn list(admin: &Admin, filter: &Filter, limit: u32, json: bool) -> Outcome
     Ok(output::table(header, found.iter().map(|row| fields.map(|field| output::cell(&row[field]))))?)
 }
 
-async fn show(admin: &Admin, id: Uuid, json: bool) -> Outcome {
+async fn show(admin: &Admin, id: Uuid, json: bool) -> CommandResult {
     let shown: Value = admin.notifier.get(&format!("/admin/notifications/{id}"), &[]).await?;
     if json {
         return Ok(output::json(&shown)?);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::broker;
 use crate::{
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -26,7 +26,7 @@ pub(crate) enum TopologyCommand {
 }
 
 /// Runs the command.
-pub(crate) async fn run(command: TopologyCommand, json: bool) -> Outcome {
+pub(crate) async fn run(command: TopologyCommand, json: bool) -> CommandResult {
     let topology = broker::topology_from_env()?;
     match command {
         TopologyCommand::Show { vhost } => show(&definitions(&topology, &vhost), json),
@@ -35,7 +35,7 @@ pub(crate) async fn run(command: TopologyCommand, json: bool) -> Outcome {
     }
 }
 
-fn show(definitions: &Value, json: bool) -> Outcome {
+fn show(definitions: &Value, json: bool) -> CommandResult {
     if json {
         return Ok(output::json(definitions)?);
     }
@@ -67,7 +67,7 @@ fn arguments(arguments: &Value) -> String {
     pairs.collect::<Vec<_>>().join(" ")
 }
 
-async fn apply(topology: &Topology, json: bool) -> Outcome {
+async fn apply(topology: &Topology, json: bool) -> CommandResult {
     let broker = broker::from_env("topology apply")?;
     broker.declare(topology).await.map_err(not_applied)?;
     let (exchanges, queues) = counts(topology);
@@ -84,7 +84,7 @@ fn not_applied(error: Error) -> Failure {
     }
 }
 
-async fn check(topology: &Topology, json: bool) -> Outcome {
+async fn check(topology: &Topology, json: bool) -> CommandResult {
     let broker = broker::from_env("topology check")?;
     let findings = broker.inspect(topology).await.map_err(broker::failure)?;
     if json {

@@ -1,20 +1,18 @@
 //! `payrelay trace`: every step of one order, from its callback to the attempts at its webhooks.
 
-use events::{
-    OrderNo,
-    trace::{Step, Trace},
-};
+use admin_api::trace::{Trace, TraceStep};
+use events::OrderNo;
 use serde_json::Value;
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
     admin::{Admin, AdminClient},
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
 /// Prints what all services know of the order, in the order of time.
-pub(crate) async fn run(admin: &Admin, order_no: &OrderNo, json: bool) -> Outcome {
+pub(crate) async fn run(admin: &Admin, order_no: &OrderNo, json: bool) -> CommandResult {
     let trace = collect(admin, order_no).await?;
     if trace.steps.is_empty() {
         return Err(Failure::Findings(format!("no service knows an order {order_no}")));
@@ -31,7 +29,7 @@ pub(crate) async fn run(admin: &Admin, order_no: &OrderNo, json: bool) -> Outcom
 }
 
 async fn collect(admin: &Admin, order_no: &OrderNo) -> Result<Trace, Failure> {
-    let steps = async |client: &AdminClient| -> Result<Vec<Step>, Failure> {
+    let steps = async |client: &AdminClient| -> Result<Vec<TraceStep>, Failure> {
         let trace: Option<Trace> = client.find(&format!("/admin/trace/{order_no}"), &[]).await?;
         Ok(trace.map(|trace| trace.steps).unwrap_or_default())
     };

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use merchant_notifier::Networks;
 use merchant_notifier::ssrf::{self, TargetPolicy};
 use serde_json::json;
+use transport::shown_url;
+use webhooks::target::Networks;
 
 use crate::{
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -28,32 +29,39 @@ pub(crate) struct CheckOptions {
     #[arg(long = "ip", value_name = "ADDRESS")]
     addresses: Vec<IpAddr>,
     /// Private networks that the notifier lets through, as `10.1.0.0/16,fd00::/8`.
-    #[arg(long, env = "PAYRELAY_ALLOWED_WEBHOOK_CIDRS", value_name = "NETWORKS", default_value = "")]
+    #[arg(
+        long,
+        env = "PAYRELAY_ALLOWED_WEBHOOK_CIDRS",
+        hide_env_values = true,
+        value_name = "NETWORKS",
+        default_value = ""
+    )]
     allowed_cidrs: Networks,
 }
 
 /// Runs the command.
-pub(crate) async fn run(command: WebhookCommand, json: bool) -> Outcome {
+pub(crate) async fn run(command: WebhookCommand, json: bool) -> CommandResult {
     let WebhookCommand::Check(CheckOptions { url, addresses, allowed_cidrs }) = command;
     let judged = ssrf::check(&TargetPolicy::new(allowed_cidrs.0), &url, &addresses).await;
     if json {
         let (code, detail) = judged.as_ref().err().map(|why| (why.code(), why.to_string())).unzip();
         let addresses = judged.as_ref().map_or(&[][..], Vec::as_slice);
         output::json(&json!({
-            "url": url, "allowed": judged.is_ok(), "reason": code, "detail": detail, "addresses": addresses,
+            "url": shown_url(&url), "allowed": judged.is_ok(), "reason": code, "detail": detail, "addresses": addresses,
         }))?;
     }
+    let shown = shown_url(&url);
     match judged {
         Ok(_) if json => Ok(()),
         Ok(addresses) => {
             let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
-            Ok(output::line(format!("yes: the notifier would call {url} at {}", addresses.join(", ")))?)
+            Ok(output::line(format!("yes: the notifier would call {shown} at {}", addresses.join(", ")))?)
         }
         Err(why) => {
             if !json {
                 output::line(format!("no: {why}"))?;
             }
-            Err(Failure::Findings(format!("the notifier would not call {url}")))
+            Err(Failure::Findings(format!("the notifier would not call {shown}")))
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     drive::{Driver, Payment},
     plan::Kind,
-    sandbox::{Sandbox, Told},
+    sandbox::{Sandbox, ToldWebhook},
 };
 
 /// How many orders are fetched at once.
@@ -46,9 +46,9 @@ pub(super) async fn check(
 }
 
 /// The comparison itself; `orders` in the order of `payments`.
-fn compare(payments: &[Payment], orders: &[Option<Value>], told: &HashMap<Told, usize>) -> Findings {
+fn compare(payments: &[Payment], orders: &[Option<Value>], told: &HashMap<ToldWebhook, usize>) -> Findings {
     let mut findings = Findings::default();
-    let mut told_of: HashMap<&str, Vec<(&Told, usize)>> = HashMap::new();
+    let mut told_of: HashMap<&str, Vec<(&ToldWebhook, usize)>> = HashMap::new();
     for (told, ids) in told {
         told_of.entry(&told.order_no).or_default().push((told, *ids));
     }
@@ -94,7 +94,7 @@ impl Findings {
         }
     }
 
-    fn judge_webhooks(&mut self, payment: &Payment, told: &[(&Told, usize)]) {
+    fn judge_webhooks(&mut self, payment: &Payment, told: &[(&ToldWebhook, usize)]) {
         let order_no = payment.plan.order_no();
         let mut expected = Vec::new();
         if payment.told_paid {
@@ -103,7 +103,7 @@ impl Findings {
         if payment.plan.refunded_minor() > 0 {
             expected.push("pay.refunded");
         }
-        let right = |told: &Told| {
+        let right = |told: &ToldWebhook| {
             told.merchant_id == payment.plan.merchant.id
                 && told.amount_minor == payment.plan.amount_minor()
                 && expected.contains(&told.event_type.as_str())
@@ -153,8 +153,8 @@ mod tests {
         })
     }
 
-    fn told(payment: &Payment) -> Told {
-        Told {
+    fn told(payment: &Payment) -> ToldWebhook {
+        ToldWebhook {
             merchant_id: payment.plan.merchant.id.to_owned(),
             order_no: payment.plan.order_no(),
             event_type: "pay.success".to_owned(),
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_happens_twice_or_unasked_is_doubled() {
         let payment = payment(1);
-        let doubled = |order: Value, told: HashMap<Told, usize>| {
+        let doubled = |order: Value, told: HashMap<ToldWebhook, usize>| {
             compare(std::slice::from_ref(&payment), &[Some(order)], &told).doubled.len()
         };
         assert_eq!(doubled(paid_order(&payment), HashMap::from([(told(&payment), 2)])), 1);

@@ -23,7 +23,7 @@ use super::plan::{Behaviour, MERCHANTS};
 
 /// What a merchant was told, in a webhook that verified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Told {
+pub(super) struct ToldWebhook {
     pub(super) merchant_id: String,
     pub(super) order_no: String,
     pub(super) event_type: String,
@@ -43,7 +43,7 @@ struct Books {
     keys: HashMap<String, VerifyingKey>,
     down: bool,
     /// Distinct `webhook-id`s under which each thing was told; more than one is a doubled notification.
-    told: HashMap<Told, Vec<String>>,
+    told: HashMap<ToldWebhook, Vec<String>>,
     forged: u64,
     refused_while_down: u64,
     repeated: u64,
@@ -92,7 +92,7 @@ impl Sandbox {
     }
 
     /// Everything that was told, with the number of distinct `webhook-id`s under which it was.
-    pub(super) fn told(&self) -> HashMap<Told, usize> {
+    pub(super) fn told(&self) -> HashMap<ToldWebhook, usize> {
         self.books().told.iter().map(|(told, ids)| (told.clone(), ids.len())).collect()
     }
 
@@ -140,17 +140,18 @@ async fn receive(
 }
 
 impl Books {
-    fn verified(&self, merchant_id: &str, headers: &HeaderMap, body: &[u8]) -> Option<(String, Told)> {
+    fn verified(&self, merchant_id: &str, headers: &HeaderMap, body: &[u8]) -> Option<(String, ToldWebhook)> {
         let signed = Headers::from_lookup(|name| headers.get(name)?.to_str().ok());
         let keys = std::slice::from_ref(self.keys.get(merchant_id)?);
         let id = webhooks::verify(keys, &signed, body, OffsetDateTime::now_utc().unix_timestamp()).ok()?.id;
         let Webhook { event_type, data } = serde_json::from_slice(body).ok()?;
         let WebhookData { order_no, version, amount_minor, .. } = data;
-        let told = Told { merchant_id: merchant_id.to_owned(), order_no, event_type, version, amount_minor };
+        let told =
+            ToldWebhook { merchant_id: merchant_id.to_owned(), order_no, event_type, version, amount_minor };
         (data.merchant_id == merchant_id).then(|| (id.to_owned(), told))
     }
 
-    fn note(&mut self, id: String, told: Told) -> StatusCode {
+    fn note(&mut self, id: String, told: ToldWebhook) -> StatusCode {
         let ids = self.told.entry(told).or_default();
         if ids.contains(&id) {
             self.repeated += 1;

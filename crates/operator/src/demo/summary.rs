@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{EXPECTED_PARKED, checker::Findings, drive::Payment, plan::Kind};
 use crate::{
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -79,7 +79,7 @@ impl Summary {
     }
 
     /// Whether everything is as it must be.
-    pub(super) fn verdict(&self) -> Outcome {
+    pub(super) fn verdict(&self) -> CommandResult {
         let Findings { lost, doubled, .. } = &self.findings;
         let parked: usize = self.parked.values().sum();
         let refused = self.payments.iter().filter(|payment| payment.plan.kind == Kind::WrongAmount).count();

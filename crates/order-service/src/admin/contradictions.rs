@@ -1,21 +1,21 @@
 //! `/admin/contradictions`: payments that an order cannot take, and what operators decide about them.
 
+use admin_api::contradiction::{Action, Contradiction, ContradictionsQuery, Resolve};
 use axum::extract::State;
-use events::contradiction::{Action, Contradiction, Resolve, Wanted};
+use runtime::ApiError;
 use service::Problem;
 use service::extract::{Json, Path, Query};
 use storage::Database;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::failure::Failure;
 use crate::store::contradictions::{self, Reason};
 
 /// `GET /admin/contradictions?status=open|resolved|all&reason=&limit=`: the latest first.
 pub(super) async fn list(
     State(database): State<Database>,
-    Query(wanted): Query<Wanted<Reason>>,
-) -> Result<Json<Vec<Contradiction>>, Failure> {
+    Query(wanted): Query<ContradictionsQuery<Reason>>,
+) -> Result<Json<Vec<Contradiction>>, ApiError> {
     Ok(Json(contradictions::list(&database, &wanted).await?))
 }
 
@@ -23,7 +23,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(database): State<Database>,
     Path(id): Path<Uuid>,
-) -> Result<Json<Contradiction>, Failure> {
+) -> Result<Json<Contradiction>, ApiError> {
     Ok(Json(find(&database, id).await?))
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn resolve(
     State(database): State<Database>,
     Path(id): Path<Uuid>,
     Json(decision): Json<Resolve>,
-) -> Result<Json<Contradiction>, Failure> {
+) -> Result<Json<Contradiction>, ApiError> {
     if decision.action == Action::Accepted {
         return Err(not_acceptable(&find(&database, id).await?).into());
     }
@@ -43,14 +43,14 @@ pub(super) async fn resolve(
     Ok(Json(resolved))
 }
 
-async fn find(database: &Database, id: Uuid) -> Result<Contradiction, Failure> {
+async fn find(database: &Database, id: Uuid) -> Result<Contradiction, ApiError> {
     let found = contradictions::find(database, id).await?;
     Ok(found.ok_or_else(|| Problem::not_found("there is no such contradiction"))?)
 }
 
 fn not_acceptable(known: &Contradiction) -> Problem {
     if let Some(resolution) = &known.resolution {
-        let detail = "it was resolved otherwise";
+        let detail = "already resolved with another decision";
         let resolution = serde_json::json!(resolution);
         return Problem::conflict("already_resolved", detail).member("resolution", resolution);
     }

@@ -2,6 +2,7 @@ use events::{ChannelAccount, Currency, EventId, MerchantId, OrderNo, PayOrder, P
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use time::macros::datetime;
+use uuid::Uuid;
 
 use super::*;
 
@@ -32,7 +33,7 @@ fn event(event_type: EventType, pay_order_no: &str, refunded_minor: i64) -> PayE
         EventType::Refunded => Status::PartiallyRefunded,
     };
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: EventId(Uuid::now_v7()),
         event_type,
         occurred_at: PAID_AT,
         order: PayOrder {

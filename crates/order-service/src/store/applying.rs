@@ -70,6 +70,9 @@ pub struct NewNote<'a> {
 
 /// Locks the orders of these names; those that do not exist are missing in the answer. The notes on them are read if
 /// `with_notes`: only failures and closes look at them.
+///
+/// # Panics
+/// When the statement finds what was not asked for.
 pub async fn lock(
     tx: &Transaction<'_>,
     keys: &BTreeSet<OrderKey>,
@@ -79,10 +82,13 @@ pub async fn lock(
     let lock = tx.prepare_cached(LOCK).await?;
     let rows = tx.query(&lock, &[&order_nos, &merchant_ids]).await?;
     let mut orders: BTreeMap<_, _> = rows.iter().map(locked).collect::<Result<_, Error>>()?;
+    assert!(orders.keys().all(|key| keys.contains(key)), "only what was asked for is locked");
     if with_notes {
         let notes = tx.prepare_cached(NOTES).await?;
         for row in tx.query(&notes, &[&order_nos, &merchant_ids]).await? {
-            if let Some(order) = orders.get_mut(&key(&row)?) {
+            let key = key(&row)?;
+            assert!(keys.contains(&key), "only notes on what was asked for are read");
+            if let Some(order) = orders.get_mut(&key) {
                 let pay_order_no: Option<super::Parsed<PayOrderNo>> = row.try_get("pay_order_no")?;
                 let note = (pay_order_no.map(|number| number.0), parsed(&row, "status")?);
                 order.state.notes.insert(note, row.try_get("occurred_at")?);

@@ -1,6 +1,6 @@
 //! Payments among `orders.parked` that contradict their order: it was paid by another pay order, or closed unpaid.
 
-use events::contradiction::{Action, Contradiction, Resolution, Resolve, Wanted};
+use admin_api::contradiction::{Action, Contradiction, ContradictionsQuery, Resolution, Resolve};
 use serde::Deserialize;
 use storage::{Database, Error};
 use time::OffsetDateTime;
@@ -72,11 +72,14 @@ const LIST: &str = select!(
 );
 
 /// Those that are wanted, the latest first.
-pub async fn list(database: &Database, wanted: &Wanted<Reason>) -> Result<Vec<Contradiction>, Error> {
+pub async fn list(
+    database: &Database,
+    wanted: &ContradictionsQuery<Reason>,
+) -> Result<Vec<Contradiction>, Error> {
     let client = database.client().await?;
     let list = client.prepare_cached(LIST).await?;
     let (resolved, reason) = (wanted.status.resolved(), wanted.reason.map(Reason::as_str));
-    let rows = client.query(&list, &[&resolved, &reason, &wanted.limit()]).await?;
+    let rows = client.query(&list, &[&resolved, &reason, &wanted.limit.get()]).await?;
     rows.iter().map(contradiction).collect()
 }
 

@@ -1,6 +1,7 @@
 //! What the schema knows of one order number, of any merchant, for `payrelay trace`.
 
-use events::{OrderNo, trace::Step};
+use admin_api::trace::TraceStep;
+use events::OrderNo;
 use storage::{Database, Error};
 
 /// The name under which the service speaks of itself.
@@ -42,13 +43,13 @@ const TRACE: &str = "
     LIMIT $2";
 
 /// Everything that happened to orders of this number, in the order of time.
-pub async fn steps(database: &Database, order_no: &OrderNo) -> Result<Vec<Step>, Error> {
+pub async fn steps(database: &Database, order_no: &OrderNo) -> Result<Vec<TraceStep>, Error> {
     let client = database.client().await?;
     let trace = client.prepare_cached(TRACE).await?;
     let rows = client.query(&trace, &[&order_no.as_str(), &MAX_STEPS]).await?;
     rows.iter()
         .map(|row| {
-            Ok(Step {
+            Ok(TraceStep {
                 at: row.try_get("at")?,
                 service: SERVICE.to_owned(),
                 step: row.try_get("step")?,

@@ -6,9 +6,10 @@ use events::codec::{BareOrder, Incoming};
 use events::{EventType, MerchantId, PayEvent};
 use futures_util::future::join_all;
 use order_service::decide::{Notes, OrderState};
-use order_service::fold::{Outcome, fold};
+use order_service::fold::{MessageOutcome, fold};
+use order_service::item::total;
 use order_service::order::{Item, NewOrder, OrderKey, OrderStatus};
-use order_service::split::{split, total};
+use order_service::split::split;
 use order_service::store::orders;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -205,7 +206,7 @@ async fn every_arrival_leaves_the_same_rows_and_the_split_once() {
             before.push(found);
         }
         let again = fixture.apply(&arrival.batches.concat()).await;
-        assert!(again.iter().all(|outcome| *outcome == Outcome::Duplicate), "{again:?}");
+        assert!(again.iter().all(|outcome| *outcome == MessageOutcome::Duplicate), "{again:?}");
         for found in before {
             assert_eq!(fixture.order(found.content.key.order_no.as_str()).await, found);
         }

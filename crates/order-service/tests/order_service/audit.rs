@@ -1,8 +1,9 @@
 //! What an audit reads, and how it sums up.
 
+use admin_api::audit::{EventsQuery, Span, Stage};
+use admin_api::digest::IdSetDigest;
 use devstack::testing;
-use events::audit::{Span, Stage, Wanted};
-use events::{EventId, EventType, digest::IdSetDigest};
+use events::{EventId, EventType};
 use order_service::store::{self, audit};
 use storage::{Database, partitions::Maintainer};
 use time::{Duration, OffsetDateTime};
@@ -52,12 +53,12 @@ async fn an_audit_reads_its_window_and_not_the_tables() {
     let digests = report.buckets.iter().map(|bucket| bucket.digest);
     assert_eq!(digests.fold(IdSetDigest::default(), IdSetDigest::union), known, "in SQL as in Rust");
 
-    let wanted = Wanted { from, to, event_type: EventType::Success, after: None, stage: None };
+    let wanted = EventsQuery { from, to, event_type: EventType::Success, after: None, stage: None };
     let all = audit::events(&tx, &wanted).await.unwrap().events;
     assert_eq!(all.len(), 1200);
-    let rest = Wanted { from: all[599].occurred_at, after: Some(all[599].event_id.0), ..wanted };
+    let rest = EventsQuery { from: all[599].occurred_at, after: Some(all[599].event_id.0), ..wanted };
     assert_eq!(audit::events(&tx, &rest).await.unwrap().events, all[600..]);
-    let parked = Wanted { stage: Some(Stage::Parked), ..wanted };
+    let parked = EventsQuery { stage: Some(Stage::Parked), ..wanted };
     let parked = audit::events(&tx, &parked).await.unwrap().events;
     assert_eq!(parked.len(), 6);
     assert!(

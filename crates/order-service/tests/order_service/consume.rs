@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use crate::fixtures::{AMOUNT_MINOR, MERCHANT, cny, failed, refund, second_success, success};
 use crate::running::{Fixture, TRACEPARENT, eventually, foreign, message};
@@ -209,7 +210,7 @@ async fn an_event_of_an_upstream_is_told_apart() {
     let fixture = Fixture::with_orders(&["1"]).await;
     let mut upstream = message(&success("1"));
     upstream.headers.clear();
-    upstream.message_id = EventId::generate().to_string();
+    upstream.message_id = EventId(Uuid::now_v7()).to_string();
     fixture.publish(vec![upstream]).await;
     fixture.replica.audited_once("applied", 1).await;
     let report: Value = fixture.replica.admin(Method::GET, "/admin/audit").await.json().await.unwrap();

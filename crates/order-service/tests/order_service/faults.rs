@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use devstack::{Stack, StackOptions, testing};
 use events::PayEvent;
-use messaging::{Broker, Consumer, ConsumerQueue, Delivery, Handler, HandlerError, Parked, Verdict};
+use messaging::{Broker, Consumer, ConsumerQueue, Delivery, Handler, HandlerError, ParkedDelivery, Verdict};
+use order_service::Service;
 use order_service::consume::PayEvents;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixtures::success;
-use crate::running::{Fixture, RETRY_DELAYS, Replica, eventually, message, publish, publisher};
+use crate::running::{Fixture, RETRY_DELAYS, Replica, config, eventually, message, publish, publisher};
 
 const SUCCESS_QUEUE: &str = "trade.pay.success.queue";
 /// Longer than all retry delays of the tests together, 900 ms.
@@ -48,6 +49,33 @@ async fn an_outage_of_the_database_longer_than_all_retry_delays_parks_nothing() 
     replica.audited_once("applied", 20).await;
     assert_eq!(replica.parked().await, Vec::<Value>::new());
     assert_eq!(vhost.queue_depth(&format!("{SUCCESS_QUEUE}.dlq")).unwrap_or_default(), 0);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_broker_requests_are_served_and_the_service_stays_ready() {
+    let stack = Stack::start(&StackOptions { postgres: false, rabbitmq: true, durable: false }).unwrap();
+    let database = testing::Database::create();
+    let replica = Replica::start(database.url(), &stack.rabbitmq().amqp_url()).await;
+    replica.create("1").await;
+
+    stack.rabbitmq().stop().unwrap();
+    let degraded = async |replica: &Replica| {
+        let (status, rabbitmq) = replica.readiness().await;
+        assert_eq!(status, StatusCode::OK, "{rabbitmq}");
+        rabbitmq.starts_with("degraded: not every queue is consumed")
+    };
+    eventually("the outage to show", || async { degraded(&replica).await.then_some(()) }).await;
+    replica.create("2").await;
+    // One that starts meanwhile is ready, too.
+    let service = Service::start(config(database.url(), &stack.rabbitmq().amqp_url())).await.unwrap();
+    let second = Replica::run(service);
+    assert!(degraded(&second).await);
+    assert_eq!(second.order("1").await["status"], "AWAITING_PAYMENT");
+    second.stop().await;
+
+    stack.rabbitmq().start().unwrap();
+    eventually("the outage to be over", || async { (!degraded(&replica).await).then_some(()) }).await;
     replica.stop().await;
 }
 
@@ -106,7 +134,7 @@ impl Handler for DiesAfterCommit {
         std::future::pending().await
     }
 
-    async fn park(&self, parked: &Parked<'_>) -> Result<(), HandlerError> {
+    async fn park(&self, parked: &ParkedDelivery<'_>) -> Result<(), HandlerError> {
         self.handler.park(parked).await
     }
 

@@ -1,16 +1,24 @@
 //! Orders and events that tests are made of.
 
+use devstack::testing::{self, Twinned};
 use events::{
     ChannelAccount, Currency, EventId, EventType, MerchantId, Money, OrderNo, PayEvent, PayOrder, PayOrderNo,
     Purpose, Status, to_micros,
 };
 use order_service::order::{Item, NewOrder, OrderKey};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// The merchant of every order; also the one of bare order numbers.
 pub(crate) const MERCHANT: &str = "M1";
 /// What [`order`] costs.
 pub(crate) const AMOUNT_MINOR: i64 = 2_599;
+
+/// Puts an order of the same number of another merchant beside every order. The server refuses every change of it.
+pub(crate) fn add_twins(database_url: &str) {
+    let tables = ["orders.orders", "orders.sub_orders", "orders.payments"];
+    testing::add_twins(database_url, &tables.map(Twinned::by_merchant));
+}
 
 pub(crate) fn key(order_no: &str) -> OrderKey {
     OrderKey {
@@ -49,7 +57,7 @@ pub(crate) fn order(order_no: &str) -> NewOrder {
 pub(crate) fn success(order_no: &str) -> PayEvent {
     let now = to_micros(OffsetDateTime::now_utc());
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: EventId(Uuid::now_v7()),
         event_type: EventType::Success,
         occurred_at: now,
         order: PayOrder {

@@ -1,6 +1,6 @@
 //! What expires goes; what guards stays, and is enough.
 
-use order_service::fold::Outcome;
+use order_service::fold::MessageOutcome;
 use order_service::order::OrderStatus;
 use order_service::store::{self, contradictions, parked};
 use storage::partitions::Maintainer;
@@ -22,7 +22,7 @@ async fn logged(fixture: &Fixture) -> Vec<(String, Uuid)> {
 async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
     let fixture = Fixture::with_orders(&["1", "2"]).await;
     let batch = [full(&success("1")), full(&refund("1", 300)), full(&failed("2"))];
-    assert_eq!(fixture.apply(&batch).await, vec![Outcome::Applied; 3]);
+    assert_eq!(fixture.apply(&batch).await, vec![MessageOutcome::Applied; 3]);
     parked::insert(&fixture.database, &parked_event(&success("9"), "invalid")).await.unwrap();
     let (one, two) = (fixture.order("1").await, fixture.order("2").await);
     assert_eq!((one.status, two.payments.len()), (OrderStatus::PartiallyRefunded, 1));
@@ -34,7 +34,7 @@ async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
     assert_eq!(parked::prune(&fixture.database, later, RETENTION_DAYS).await.unwrap(), 1);
     assert_eq!(logged(&fixture).await, []);
 
-    assert_eq!(fixture.apply(&batch).await, vec![Outcome::Duplicate; 3]);
+    assert_eq!(fixture.apply(&batch).await, vec![MessageOutcome::Duplicate; 3]);
     assert_eq!((fixture.order("1").await, fixture.order("2").await), (one, two));
     assert_eq!(logged(&fixture).await, [], "a day without a partition is not logged");
 }
@@ -50,7 +50,7 @@ async fn what_the_log_cannot_take_is_applied_all_the_same() {
     new.occurred_at = first.occurred_at + Duration::SECOND;
     for batch in [vec![&first], vec![&same_id, &old, &new], vec![&alone]] {
         let messages: Vec<_> = batch.iter().map(|event| full(event)).collect();
-        assert_eq!(fixture.apply(&messages).await, vec![Outcome::Applied; batch.len()]);
+        assert_eq!(fixture.apply(&messages).await, vec![MessageOutcome::Applied; batch.len()]);
         for event in batch {
             let order = fixture.order(event.order.order_no.as_str()).await;
             assert_eq!(order.status, OrderStatus::Paid);
@@ -66,7 +66,7 @@ async fn an_event_on_either_side_of_midnight_is_logged_on_its_own_day_whenever_i
     let midnight = OffsetDateTime::now_utc().replace_time(time::Time::MIDNIGHT);
     let (mut last, mut first) = (success("1"), success("2"));
     (last.occurred_at, first.occurred_at) = (midnight - Duration::MICROSECOND, midnight);
-    for outcome in [Outcome::Applied, Outcome::Duplicate] {
+    for outcome in [MessageOutcome::Applied, MessageOutcome::Duplicate] {
         assert_eq!(fixture.apply(&[full(&last), full(&first)]).await, vec![outcome; 2]);
     }
     let partition = |at: OffsetDateTime, event: &events::PayEvent| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use devstack::testing;
 use events::codec::{PROTOBUF, encode_protobuf};
 use events::{PayEvent, SOURCE};
-use messaging::{Broker, EXCHANGE, Message, Outcome, Publisher, Topology};
+use messaging::{Broker, EXCHANGE, Message, PublishOutcome, Publisher, Topology};
 use order_service::{Config, Service};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ use service::{Loader, Shutdown};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixtures::{MERCHANT, order};
+use crate::fixtures::{MERCHANT, add_twins, order};
 
 pub(crate) const API_TOKEN: &str = "orders";
 pub(crate) const ADMIN_TOKEN: &str = "admin";
 /// Short, so that a test waits for all of them.
 pub(crate) const RETRY_DELAYS: &str = "200ms,300ms,400ms";
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = devstack::testing::DEADLINE;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits until `look` finds something.
@@ -66,22 +66,33 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(database_url: &str, amqp_url: &str) -> Self {
-        let service = Service::start(config(database_url, amqp_url)).await.unwrap();
+        let replica = Self::run(Service::start(config(database_url, amqp_url)).await.unwrap());
+        add_twins(database_url);
+        // Ready for requests, and for events.
+        eventually("the service to consume", || async {
+            (replica.readiness().await == (StatusCode::OK, "ok".to_owned())).then_some(())
+        })
+        .await;
+        replica
+    }
+
+    pub(crate) fn run(service: Service) -> Self {
         let (http_addr, admin_addr) = (service.http_addr, service.admin_addr);
         let shutdown = Shutdown::new();
-        let replica = Self {
-            client: reqwest::Client::new(),
+        Self {
+            client: transport::http_client().build().unwrap(),
             url: format!("http://{http_addr}"),
             admin_url: format!("http://{admin_addr}"),
             shutdown: shutdown.clone(),
             running: tokio::spawn(service.run(shutdown)),
-        };
-        eventually("the service to be ready", || async {
-            let ready = replica.admin(Method::GET, "/readyz").await;
-            (ready.status() == StatusCode::OK).then_some(())
-        })
-        .await;
-        replica
+        }
+    }
+
+    /// What `/readyz` answers, and says of the broker.
+    pub(crate) async fn readiness(&self) -> (StatusCode, String) {
+        let ready = self.admin(Method::GET, "/readyz").await;
+        let (status, report): (_, Value) = (ready.status(), ready.json().await.unwrap());
+        (status, report["checks"]["rabbitmq"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Drains it and waits for its end.
@@ -204,7 +215,7 @@ pub(crate) async fn publisher(amqp_url: &str) -> Publisher {
 
 pub(crate) async fn publish(publisher: &Publisher, messages: Vec<Message>) {
     let count = messages.len();
-    assert_eq!(publisher.publish(messages).await.unwrap(), vec![Outcome::Confirmed; count]);
+    assert_eq!(publisher.publish(messages).await.unwrap(), vec![PublishOutcome::Confirmed; count]);
 }
 
 /// An event as the ingress publishes it.

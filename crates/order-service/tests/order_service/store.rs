@@ -1,17 +1,19 @@
 //! Every statement on a real PostgreSQL.
 
+use admin_api::audit::{Bucket, Span, Stage};
 use devstack::testing;
-use events::audit::{Bucket, Span, Stage};
 use events::codec::{BareOrder, Incoming};
 use events::{EventType, MerchantId, PayEvent, Purpose, Status};
-use order_service::fold::Outcome;
+use order_service::fold::MessageOutcome;
 use order_service::order::{Order, OrderStatus};
 use order_service::store::{self, Origin, audit, orders, parked, trace};
 use order_service::{apply::apply, split::split};
 use storage::{Database, Error, partitions::Maintainer};
 use time::{Duration, OffsetDateTime};
 
-use crate::fixtures::{AMOUNT_MINOR, MERCHANT, failed, key, order, refund, second_success, success};
+use crate::fixtures::{
+    AMOUNT_MINOR, MERCHANT, add_twins, failed, key, order, refund, second_success, success,
+};
 
 pub(crate) const RETENTION_DAYS: u16 = 7;
 
@@ -26,6 +28,7 @@ impl Fixture {
         let server = testing::Database::create();
         let database = Database::connect(server.url(), "test", 8).unwrap();
         store::migrate(&database).await.unwrap();
+        add_twins(server.url());
         let maintainer = Maintainer::new(database.clone(), vec![store::handled_table(RETENTION_DAYS)]);
         maintainer.maintain(OffsetDateTime::now_utc()).await.unwrap();
         Self { _server: server, database }
@@ -40,11 +43,11 @@ impl Fixture {
         fixture
     }
 
-    pub(crate) async fn apply(&self, messages: &[Incoming]) -> Vec<Outcome> {
+    pub(crate) async fn apply(&self, messages: &[Incoming]) -> Vec<MessageOutcome> {
         self.try_apply(messages).await.unwrap()
     }
 
-    async fn try_apply(&self, messages: &[Incoming]) -> Result<Vec<Outcome>, Error> {
+    async fn try_apply(&self, messages: &[Incoming]) -> Result<Vec<MessageOutcome>, Error> {
         let origin = Origin { upstream: false, traceparent: Some("00-1-2-01".to_owned()) };
         let origins = &vec![origin; messages.len()];
         let messages = &messages.iter().collect::<Vec<_>>();
@@ -127,7 +130,7 @@ async fn an_unpaid_order_is_closed_once_and_a_paid_one_never() {
 async fn a_success_pays_splits_and_is_logged_in_one_transaction() {
     let fixture = Fixture::with_orders(&["1"]).await;
     let event = success("1");
-    assert_eq!(fixture.apply(&[full(&event)]).await, [Outcome::Applied]);
+    assert_eq!(fixture.apply(&[full(&event)]).await, [MessageOutcome::Applied]);
     let paid = fixture.order("1").await;
     let payment = paid.payment.unwrap();
     assert_eq!(payment.pay_order_no, event.order.pay_order_no);
@@ -136,9 +139,9 @@ async fn a_success_pays_splits_and_is_logged_in_one_transaction() {
     assert_eq!((paid.status, paid.version), (OrderStatus::Paid, 2));
     assert_eq!(Some(paid.sub_orders), split(&order("1").items));
     assert_eq!(fixture.stages().await, [Stage::Applied]);
-    assert_eq!(fixture.apply(&[full(&event)]).await, [Outcome::Duplicate]);
+    assert_eq!(fixture.apply(&[full(&event)]).await, [MessageOutcome::Duplicate]);
     assert_eq!(fixture.stages().await, [Stage::Applied], "a redelivery leaves the first outcome");
-    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [Outcome::Duplicate]);
+    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [MessageOutcome::Duplicate]);
     assert_eq!(fixture.stages().await, [Stage::Applied, Stage::Duplicate], "another event of the same key");
 }
 
@@ -163,11 +166,14 @@ async fn one_batch_folds_success_refunds_duplicates_and_strangers() {
     let applied = [true, true, false, true, false];
     assert_eq!(
         outcomes[..5],
-        applied.map(|applied| if applied { Outcome::Applied } else { Outcome::Duplicate })
+        applied.map(|applied| if applied { MessageOutcome::Applied } else { MessageOutcome::Duplicate })
     );
-    assert_eq!(outcomes[5..8], [Outcome::Duplicate, Outcome::UnknownOrder, Outcome::NotMine]);
-    assert!(matches!(&outcomes[8], Outcome::Refused(refusal) if refusal.reason == "second_payment"));
-    assert_eq!(outcomes[9], Outcome::Duplicate);
+    assert_eq!(
+        outcomes[5..8],
+        [MessageOutcome::Duplicate, MessageOutcome::UnknownOrder, MessageOutcome::NotMine]
+    );
+    assert!(matches!(&outcomes[8], MessageOutcome::Refused(refusal) if refusal.reason == "second_payment"));
+    assert_eq!(outcomes[9], MessageOutcome::Duplicate);
 
     let (one, two) = (fixture.order("1").await, fixture.order("2").await);
     assert_eq!((one.status, one.refunded_minor), (OrderStatus::Refunded, AMOUNT_MINOR));
@@ -182,11 +188,11 @@ async fn one_batch_folds_success_refunds_duplicates_and_strangers() {
 #[tokio::test]
 async fn a_bare_order_number_leaves_no_key_and_the_full_event_is_the_first() {
     let fixture = Fixture::with_orders(&["1"]).await;
-    assert_eq!(fixture.apply(&[bare(EventType::Success, "1")]).await, [Outcome::Applied]);
+    assert_eq!(fixture.apply(&[bare(EventType::Success, "1")]).await, [MessageOutcome::Applied]);
     let paid = fixture.order("1").await;
     assert_eq!((paid.status, paid.payment, paid.sub_orders.len()), (OrderStatus::Paid, None, 3));
     assert_eq!(fixture.stages().await, []);
-    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [Outcome::Applied]);
+    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [MessageOutcome::Applied]);
     let paid = fixture.order("1").await;
     assert!(paid.payment.is_some());
     assert_eq!(paid.sub_orders.len(), 3);
@@ -198,8 +204,11 @@ async fn failures_and_closes_are_noted_once() {
     let fixture = Fixture::with_orders(&["1"]).await;
     let event = failed("1");
     let batch = [full(&event), bare(EventType::Closed, "1"), full(&event)];
-    assert_eq!(fixture.apply(&batch).await, [Outcome::Applied, Outcome::Applied, Outcome::Duplicate]);
-    assert_eq!(fixture.apply(&batch).await, vec![Outcome::Duplicate; 3]);
+    assert_eq!(
+        fixture.apply(&batch).await,
+        [MessageOutcome::Applied, MessageOutcome::Applied, MessageOutcome::Duplicate]
+    );
+    assert_eq!(fixture.apply(&batch).await, vec![MessageOutcome::Duplicate; 3]);
     let noted = fixture.order("1").await;
     assert_eq!(noted.status, OrderStatus::AwaitingPayment);
     let failure = noted.payments.iter().find(|payment| payment.status == Status::TradeFailed).unwrap();
@@ -217,9 +226,9 @@ async fn an_event_of_a_day_without_a_partition_is_still_guarded() {
     event.occurred_at -= Duration::days(i64::from(RETENTION_DAYS) + 30);
     assert_eq!(
         fixture.apply(&[full(&event), full(&success("1"))]).await,
-        [Outcome::Applied, Outcome::Duplicate]
+        [MessageOutcome::Applied, MessageOutcome::Duplicate]
     );
-    assert_eq!(fixture.apply(&[full(&event)]).await, [Outcome::Duplicate]);
+    assert_eq!(fixture.apply(&[full(&event)]).await, [MessageOutcome::Duplicate]);
     assert_eq!(fixture.stages().await, [Stage::Duplicate]);
 }
 
@@ -233,7 +242,11 @@ async fn batches_in_opposite_orders_do_not_deadlock_and_apply_each_event_once() 
     for _ in 0..5 {
         let (one, two) = tokio::join!(fixture.apply(&forward), fixture.apply(&backward));
         let outcomes = one.iter().chain(&two);
-        assert!(outcomes.clone().all(|outcome| matches!(outcome, Outcome::Applied | Outcome::Duplicate)));
+        assert!(
+            outcomes
+                .clone()
+                .all(|outcome| matches!(outcome, MessageOutcome::Applied | MessageOutcome::Duplicate))
+        );
     }
     assert_eq!(fixture.stages().await, vec![Stage::Applied; 20]);
 }
@@ -288,10 +301,11 @@ async fn a_trace_tells_what_happened_in_the_order_of_time() {
     orders::close(&fixture.database, &key("2")).await.unwrap();
     let steps = trace::steps(&fixture.database, &key("1").order_no).await.unwrap();
     let names: Vec<_> = steps.iter().map(|step| step.step.as_str()).collect();
-    assert_eq!(names, ["order_created", "order_paid", "event_handled", "message_parked"]);
-    assert_eq!(steps[2].detail["outcome"], "applied");
-    assert_eq!(steps[2].detail["traceparent"], "00-1-2-01");
-    assert_eq!(steps[3].detail["reason"], "second_payment");
+    let whole = ["order_created", "order_created", "order_paid", "event_handled", "message_parked"];
+    assert_eq!(names, whole, "the order of the same number of another merchant is told of, too");
+    assert_eq!(steps[3].detail["outcome"], "applied");
+    assert_eq!(steps[3].detail["traceparent"], "00-1-2-01");
+    assert_eq!(steps[4].detail["reason"], "second_payment");
     let closed = trace::steps(&fixture.database, &key("2").order_no).await.unwrap();
     assert_eq!(closed.last().unwrap().step, "order_closed");
 }
@@ -310,5 +324,5 @@ async fn a_running_service_bears_the_columns_of_the_next_migration() {
     drop(client);
     fixture.order("1").await;
     parked::list(&fixture.database, 10).await.unwrap();
-    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [Outcome::Applied]);
+    assert_eq!(fixture.apply(&[full(&success("1"))]).await, [MessageOutcome::Applied]);
 }

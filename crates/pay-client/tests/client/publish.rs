@@ -128,4 +128,8 @@ async fn wrong_settings_are_named() {
         assert_eq!(name(own), ConfigError::Reserved(own.to_owned()));
     }
     assert!(matches!(Publisher::new("http://mq", "billing").unwrap_err(), ConfigError::Url(_)));
+    for (url, name) in [("billing", "amqp://x:hunter2@mq"), ("amqp://x:hunter2@mq:port", "billing")] {
+        let told = Publisher::new(url, name).unwrap_err().to_string();
+        assert!(!told.contains("hunter2"), "{told}");
+    }
 }

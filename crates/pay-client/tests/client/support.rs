@@ -7,11 +7,11 @@ use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use pay_client::{EventId, EventType, Money, PayEvent, PayOrder, Purpose, Status};
+use pay_client::{EventType, Money, PayEvent, PayOrder, Purpose, Status, new_event_id};
 use time::OffsetDateTime;
 
 /// No wait of a test is longer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = devstack::testing::DEADLINE;
 
 /// A vhost, and another client's channel on it.
 pub(crate) struct Fixture {
@@ -101,7 +101,7 @@ pub(crate) fn event(event_type: EventType, order_no: &str) -> PayEvent {
     };
     let now = OffsetDateTime::now_utc();
     PayEvent {
-        event_id: EventId::generate(),
+        event_id: new_event_id(),
         event_type,
         occurred_at: now,
         order: PayOrder {

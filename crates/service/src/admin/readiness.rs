@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -25,10 +26,26 @@ pub struct Readiness {
 }
 
 /// Whether a service can do its work while a check fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum Need {
     Required,
+    /// Required until it has passed, and whether it has.
+    RequiredOnce(Arc<AtomicBool>),
     Advised,
+}
+
+impl Need {
+    /// Whether this result of the check keeps work away.
+    fn keeps_away(&self, result: &Result<(), String>) -> bool {
+        match self {
+            Self::Required => result.is_err(),
+            Self::RequiredOnce(passed) => {
+                passed.fetch_or(result.is_ok(), Ordering::Relaxed);
+                !passed.load(Ordering::Relaxed)
+            }
+            Self::Advised => false,
+        }
+    }
 }
 
 /// The body of `/readyz`: `{"ready":false,"draining":false,"checks":{"postgres":"ok","rabbitmq":"connection refused"}}`.
@@ -67,6 +84,17 @@ impl Readiness {
         self.add(name, Need::Advised, check)
     }
 
+    /// Adds a check that must pass once. After that it is shown as [`Readiness::advise`] does.
+    #[must_use]
+    pub fn check_once<C, F, E>(self, name: &'static str, check: C) -> Self
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.add(name, Need::RequiredOnce(Arc::default()), check)
+    }
+
     fn add<C, F, E>(mut self, name: &'static str, need: Need, check: C) -> Self
     where
         C: Fn() -> F + Send + Sync + 'static,
@@ -86,18 +114,18 @@ impl Readiness {
         let draining = self.draining.is_cancelled();
         let results = join_all(self.checks.iter().map(|(name, need, check)| async move {
             let result = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
-            (*name, *need, result.unwrap_or_else(|_| Err("no answer in time".to_owned())))
+            let result = result.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            (*name, need.keeps_away(&result), result)
         }))
         .await;
-        let ready =
-            !draining && results.iter().all(|(_, need, result)| *need == Need::Advised || result.is_ok());
+        let ready = !draining && results.iter().all(|(_, keeps_away, _)| !keeps_away);
         let checks = results
             .into_iter()
-            .map(|(name, need, result)| {
-                let shown = match (need, result) {
-                    (_, Ok(())) => "ok".to_owned(),
-                    (Need::Required, Err(error)) => error,
-                    (Need::Advised, Err(error)) => format!("degraded: {error}"),
+            .map(|(name, keeps_away, result)| {
+                let shown = match result {
+                    Ok(()) => "ok".to_owned(),
+                    Err(error) if keeps_away => error,
+                    Err(error) => format!("degraded: {error}"),
                 };
                 (name, shown)
             })

@@ -1,13 +1,12 @@
 //! What every service is told.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
-use super::Loader;
+use super::{AmqpSettings, DatabaseSettings, Loader};
 use crate::Secret;
-use crate::telemetry;
+use crate::http::Patience;
+use crate::logging::{self, LogFormat};
 
 /// The default ports of a service.
 #[derive(Debug, Clone, Copy)]
@@ -21,10 +20,10 @@ pub struct Ports {
 /// The part of the configuration that all services share.
 #[derive(Debug, Clone)]
 pub struct Common {
-    /// `PAYRELAY_DATABASE_URL`; it holds a password.
-    pub database_url: Secret,
-    /// `PAYRELAY_AMQP_URL`; it holds a password.
-    pub amqp_url: Secret,
+    /// How the database is reached.
+    pub database: DatabaseSettings,
+    /// How the broker is reached.
+    pub amqp: AmqpSettings,
     /// `PAYRELAY_HTTP_ADDR`, for a service with public HTTP.
     pub http_addr: Option<SocketAddr>,
     /// `PAYRELAY_ADMIN_ADDR`.
@@ -35,58 +34,30 @@ pub struct Common {
     pub log_filter: String,
     /// `PAYRELAY_LOG_FORMAT`.
     pub log_format: LogFormat,
-    /// `PAYRELAY_SHUTDOWN_GRACE_SECONDS`: from the signal to the hard end.
+    /// How long HTTP waits for its clients.
+    pub patience: Patience,
+    /// `PAYRELAY_DRAIN_DELAY_SECONDS`, for a service with public HTTP: from the signal to the soft end. Meanwhile it is not
+    /// ready and works on, until those who send it requests have noticed. None without public HTTP.
+    pub drain_delay: Duration,
+    /// `PAYRELAY_SHUTDOWN_GRACE_SECONDS`: from the soft end to the hard one.
     pub shutdown_grace: Duration,
-    /// `PAYRELAY_RETRY_DELAYS` as it was given, such as `5s,30s,5m`; messaging parses it.
-    pub retry_delays: String,
 }
 
 impl Common {
     /// Reads the shared variables.
     pub fn load(loader: &mut Loader, ports: Ports) -> Self {
         Self {
-            database_url: url(loader, "PAYRELAY_DATABASE_URL", &["postgres://", "postgresql://"]),
-            amqp_url: url(loader, "PAYRELAY_AMQP_URL", &["amqp://", "amqps://"]),
+            database: DatabaseSettings::load(loader),
+            amqp: AmqpSettings::load(loader),
             http_addr: ports.http.map(|port| loader.parse("PAYRELAY_HTTP_ADDR", any(port))),
             admin_addr: loader.parse("PAYRELAY_ADMIN_ADDR", any(ports.admin)),
             admin_token: loader.secret("PAYRELAY_ADMIN_TOKEN"),
-            log_filter: log_filter(loader, telemetry::DEFAULT_FILTER),
+            log_filter: log_filter(loader, logging::DEFAULT_FILTER),
             log_format: log_format(loader),
+            patience: Patience::load(loader),
+            drain_delay: ports.http.map_or(Duration::ZERO, |_| drain_delay(loader)),
             shutdown_grace: Duration::from_secs(loader.parse("PAYRELAY_SHUTDOWN_GRACE_SECONDS", 25)),
-            retry_delays: loader
-                .optional_string("PAYRELAY_RETRY_DELAYS")
-                .unwrap_or_else(|| "5s,30s,5m".to_owned()),
         }
-    }
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "pretty" => Ok(Self::Pretty),
-            "json" => Ok(Self::Json),
-            _ => Err("expected pretty or json"),
-        }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pretty => "pretty",
-            Self::Json => "json",
-        })
     }
 }
 
@@ -94,25 +65,16 @@ fn any(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
 }
 
-fn url(loader: &mut Loader, name: &str, schemes: &[&str]) -> Secret {
-    let url = loader.secret(name);
-    let text = url.expose();
-    if !text.is_empty() && !schemes.iter().any(|scheme| text.starts_with(scheme)) {
-        loader.reject(
-            name,
-            format!("does not begin with {}", schemes.join(" or ")),
-            format!("set it to {}user:password@host:port/name", schemes[0]),
-        );
-    }
-    url
+/// `PAYRELAY_DRAIN_DELAY_SECONDS`
+fn drain_delay(loader: &mut Loader) -> Duration {
+    loader.seconds("PAYRELAY_DRAIN_DELAY_SECONDS", Duration::from_secs(5), 0..=300)
 }
 
 /// `PAYRELAY_LOG`, or `default`.
 pub(crate) fn log_filter(loader: &mut Loader, default: &str) -> String {
     let filter = loader.optional_string("PAYRELAY_LOG").unwrap_or_else(|| default.to_owned());
-    if let Err(error) = telemetry::check_filter(&filter) {
-        let problem = format!("{filter:?} is not a filter ({error})");
-        loader.reject("PAYRELAY_LOG", problem, "set it to a value such as info,ingress=debug");
+    if let Err(error) = logging::check_filter(&filter) {
+        loader.reject_value("PAYRELAY_LOG", &error, &"info,ingress=debug");
     }
     filter
 }
@@ -149,8 +111,34 @@ mod tests {
         let common = load(&REQUIRED).expect("valid");
         assert_eq!(common.http_addr, Some(SocketAddr::from(([0, 0, 0, 0], 8080))));
         assert_eq!(common.admin_addr, SocketAddr::from(([0, 0, 0, 0], 9080)));
-        assert_eq!(common.retry_delays, "5s,30s,5m");
+        let seconds = [common.patience.idle, common.patience.read, common.drain_delay];
+        assert_eq!(seconds.map(|time| time.as_secs()), [75, 30, 5]);
         assert!(!format!("{common:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn times_of_http_have_bounds() {
+        let too_long = [
+            ("PAYRELAY_HTTP_IDLE_SECONDS", "7201"),
+            ("PAYRELAY_HTTP_READ_SECONDS", "0"),
+            ("PAYRELAY_DRAIN_DELAY_SECONDS", "301"),
+        ];
+        let text = load(&[REQUIRED.as_slice(), &too_long].concat()).expect_err("out of bounds").to_string();
+        for (name, value) in too_long {
+            assert!(
+                text.contains(&format!("{name}: {value} is out of bounds; set it to a number from")),
+                "{text}"
+            );
+        }
+        let zero = load(&[REQUIRED.as_slice(), &[("PAYRELAY_DRAIN_DELAY_SECONDS", "0")]].concat());
+        assert_eq!(zero.expect("no delay").drain_delay, Duration::ZERO);
+    }
+
+    #[test]
+    fn who_has_no_public_http_has_nobody_to_wait_for() {
+        let variables = REQUIRED.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut loader = Loader::from_map(variables.into());
+        assert_eq!(Common::load(&mut loader, Ports { http: None, ..PORTS }).drain_delay, Duration::ZERO);
     }
 
     #[test]

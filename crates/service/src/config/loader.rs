@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+use transport::{shown_path, without};
 
 use super::{ConfigError, ConfigErrors};
 use crate::{MasterKey, Secret};
@@ -58,6 +63,17 @@ impl Loader {
         }
     }
 
+    /// A time in whole seconds, within bounds that the error names.
+    pub fn seconds(&mut self, name: &str, default: Duration, bounds: RangeInclusive<u64>) -> Duration {
+        let seconds = self.parse(name, default.as_secs());
+        if bounds.contains(&seconds) {
+            return Duration::from_secs(seconds);
+        }
+        let advice = format!("set it to a number from {} to {}", bounds.start(), bounds.end());
+        self.reject(name, format!("{seconds} is out of bounds"), advice);
+        default
+    }
+
     /// A value that may be missing. `example` is shown when it is wrong.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &str, example: &str) -> Option<T> {
         match self.get(name)?.parse() {
@@ -89,27 +105,34 @@ impl Loader {
                 None
             }
             (value, None) => value.map(Secret::from),
-            (None, Some(path)) => match fs::read_to_string(&path) {
-                Ok(text) if !text.trim_end().is_empty() => {
-                    Some(Secret::from(text.trim_end_matches(['\r', '\n'])))
-                }
-                Ok(_) => {
-                    self.reject(
-                        &file_variable,
-                        format!("names an empty file ({path})"),
-                        "put the secret into it",
-                    );
-                    None
-                }
-                Err(error) => {
-                    self.reject(
-                        &file_variable,
-                        format!("names {path}, which cannot be read ({error})"),
-                        "name a readable file",
-                    );
-                    None
-                }
-            },
+            (None, Some(_)) => self.content(&file_variable),
+        }
+    }
+
+    /// A file that holds a secret, for what is read again later; it may be missing. Here it is looked at once.
+    pub fn secret_file(&mut self, name: &str) -> Option<PathBuf> {
+        self.content(name)?;
+        self.get(name).map(PathBuf::from)
+    }
+
+    /// What the file holds that this variable names, without the line end of its last line and the byte-order mark that
+    /// editors of Windows begin a file with.
+    fn content(&mut self, variable: &str) -> Option<Secret> {
+        let path = self.get(variable)?;
+        match fs::read_to_string(&path).as_deref().map(|text| text.trim_start_matches('\u{feff}')) {
+            Ok(text) if !text.trim_end().is_empty() => {
+                Some(Secret::from(text.trim_end_matches(['\r', '\n'])))
+            }
+            Ok(_) => {
+                let problem = format!("names an empty file ({})", shown_path(path.as_ref()));
+                self.reject(variable, problem, "put the secret into it");
+                None
+            }
+            Err(error) => {
+                let problem = format!("names {}, which cannot be read ({error})", shown_path(path.as_ref()));
+                self.reject(variable, problem, "name a readable file");
+                None
+            }
         }
     }
 
@@ -140,13 +163,14 @@ impl Loader {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    fn reject_value(&mut self, name: &str, error: &dyn Display, example: &dyn Display) {
+    /// Notes what is wrong with the value of a variable. Its words are not quoted, for they may be a secret that was given to the
+    /// wrong variable.
+    pub(crate) fn reject_value(&mut self, name: &str, error: &dyn Display, example: &dyn Display) {
         let got = self.get(name).unwrap_or_default();
-        self.reject(
-            name,
-            format!("{got:?} is not valid ({error})"),
-            format!("set it to a value such as {example}"),
-        );
+        let told = without(&format!("{got:?} is not valid ({error})"), &got);
+        let words = got.split(|char: char| !char.is_alphanumeric());
+        let told = words.fold(told, |told, word| without(&told, word));
+        self.reject(name, told, format!("set it to a value such as {example}"));
     }
 }
 

@@ -60,6 +60,27 @@ async fn readiness_names_the_check_that_fails_and_ends_with_the_drain() {
 }
 
 #[tokio::test]
+async fn a_check_that_must_pass_once_only_advises_after_that() {
+    let (broker, seen) = watch::channel(Err("never reached"));
+    let readiness = Readiness::new(CancellationToken::new()).check_once("rabbitmq", move || {
+        let state = *seen.borrow();
+        async move { state }
+    });
+    let options = AdminOptions { readiness, token: "hunter2".into(), routes: Router::new() };
+    let server = Server::start(router(options)).await;
+    let readyz = async || {
+        let response = server.get("/readyz").await;
+        let (status, report) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        (status, report["checks"]["rabbitmq"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(readyz().await, (503, "never reached".to_owned()));
+    broker.send(Ok(())).unwrap();
+    assert_eq!(readyz().await, (200, "ok".to_owned()));
+    broker.send(Err("connection refused")).unwrap();
+    assert_eq!(readyz().await, (200, "degraded: connection refused".to_owned()));
+}
+
+#[tokio::test]
 async fn a_check_that_hangs_does_not_hang_the_probe() {
     let readiness = Readiness::new(CancellationToken::new())
         .check("postgres", std::future::pending::<Result<(), String>>);
@@ -78,10 +99,13 @@ async fn metrics_have_buckets_by_route_and_several_services_share_them() {
     one.server.get("/no/such/path").await;
     let text = other.server.get("/metrics").await.text().await.unwrap();
     for line in [
-        r#"payrelay_http_request_seconds_bucket{method="GET",route="/healthz",status="200",le="0.005"}"#,
-        r#"payrelay_http_request_seconds_count{method="GET",route="unknown",status="404"}"#,
+        r#"payrelay_http_request_seconds_bucket{listener="admin",method="GET",route="/healthz",status="200",le="0.005"}"#,
+        r#"payrelay_http_request_seconds_count{listener="admin",method="GET",route="unknown",status="404"}"#,
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    for name in ["payrelay_http_request_seconds", "payrelay_build_info", "process_resident_memory_bytes"] {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help in\n{text}");
     }
     assert!(!text.contains("/no/such/path"), "{text}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use service::Shutdown;
-use service::http::{Limits, shell};
+use service::http::{Limits, Listener, with_standard_layers};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -22,13 +22,20 @@ async fn a_request_under_way_is_finished_and_a_new_one_refused() {
             "done"
         }
     };
-    let server = Server::start(shell(Router::new().route("/slow", get(slow)), Limits::default())).await;
+    let server = Server::start(with_standard_layers(
+        Router::new().route("/slow", get(slow)),
+        Listener::Public,
+        Limits::default(),
+    ))
+    .await;
     let (client, url) = (server.client.clone(), server.url("/slow"));
     let under_way = tokio::spawn(async move { client.get(url).send().await?.text().await });
     entered.acquire().await.unwrap().forget();
 
     server.cancel.cancel();
-    let refused = async || reqwest::get(server.url("/slow")).await.is_err();
+    let refused = async || {
+        transport::http_client().build().expect("a client").get(server.url("/slow")).send().await.is_err()
+    };
     tokio::time::timeout(Duration::from_secs(5), async { while !refused().await {} })
         .await
         .expect("it stops listening");
@@ -40,7 +47,8 @@ async fn a_request_under_way_is_finished_and_a_new_one_refused() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_holds_nobody_up() {
-    let server = Server::start(shell(Router::new(), Limits::default())).await;
+    let server =
+        Server::start(with_standard_layers(Router::new(), Listener::Public, Limits::default())).await;
     let silent = TcpStream::connect(server.address).await.unwrap();
     // Accepted in the order of their connecting: the silent one is in.
     server.get("/").await;
@@ -52,7 +60,8 @@ async fn a_client_that_says_nothing_holds_nobody_up() {
 
 #[tokio::test]
 async fn half_a_request_is_dropped_within_half_the_usual_grace() {
-    let server = Server::start(shell(Router::new(), Limits::default())).await;
+    let server =
+        Server::start(with_standard_layers(Router::new(), Listener::Public, Limits::default())).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     silent.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
     server.get("/").await;
@@ -67,14 +76,15 @@ async fn half_a_request_is_dropped_within_half_the_usual_grace() {
 async fn what_does_not_end_in_the_grace_is_dropped() {
     let shutdown = Shutdown::new();
     shutdown.begin(Duration::from_millis(1));
-    assert!(shutdown.soft.is_cancelled());
+    assert!(shutdown.draining.is_cancelled() && shutdown.soft.is_cancelled());
     assert_eq!(shutdown.until_hard(std::future::pending::<()>()).await, None);
     assert_eq!(Shutdown::new().until_hard(async { 1 }).await, Some(1));
 }
 
 #[tokio::test]
 async fn a_client_that_never_ends_the_head_of_its_request_loses_its_connection() {
-    let server = Server::start(shell(Router::new(), Limits::default())).await;
+    let server =
+        Server::start(with_standard_layers(Router::new(), Listener::Public, Limits::default())).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     silent.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
     server.get("/").await;

@@ -4,7 +4,7 @@ use axum::routing::post;
 use serde::Deserialize;
 use service::Problem;
 use service::extract::{Json, Path, Query};
-use service::http::{Limits, shell};
+use service::http::{Limits, Listener, with_standard_layers};
 
 use crate::{Server, problem};
 
@@ -24,7 +24,12 @@ async fn create(Path(id): Path<u32>, Query(page): Query<Page>, Json(order): Json
 
 async fn start() -> Server {
     let routes = Router::new().route("/orders/{id}", post(create));
-    Server::start(shell(routes, Limits { max_body_bytes: 64, ..Limits::default() })).await
+    Server::start(with_standard_layers(
+        routes,
+        Listener::Public,
+        Limits { max_body_bytes: 64, ..Limits::default() },
+    ))
+    .await
 }
 
 async fn post_json(server: &Server, path: &str, body: String) -> reqwest::Response {

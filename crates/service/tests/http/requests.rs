@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use service::TraceParent;
-use service::http::{Limits, bind, shell};
+use service::http::{Limits, Listener, bind, with_standard_layers};
 
 use crate::{Server, problem};
 
@@ -14,7 +14,12 @@ async fn start() -> Server {
         .route("/trace", get(|trace: TraceParent| async move { trace.to_string() }))
         .route("/hang", get(std::future::pending::<()>))
         .route("/panic", get(|| async { assert!(std::hint::black_box(false), "on purpose") }));
-    Server::start(shell(routes, Limits { timeout: Duration::from_millis(200), ..Limits::default() })).await
+    Server::start(with_standard_layers(
+        routes,
+        Listener::Public,
+        Limits { timeout: Duration::from_millis(200), ..Limits::default() },
+    ))
+    .await
 }
 
 #[tokio::test]
@@ -38,7 +43,9 @@ async fn a_handler_that_hangs_or_panics_is_answered_for() {
     let hung = server.get("/hang").await;
     assert_eq!(hung.headers()["retry-after"], "1");
     assert_eq!(problem(hung).await.1, "timeout");
-    assert_eq!(problem(server.get("/panic").await).await.1, "internal");
+    let (status, code, _) = problem(server.get("/panic").await).await;
+    assert_eq!((status, code.as_str()), (500, "internal"));
+    assert_eq!(server.get("/trace").await.status(), 200, "it lives");
 }
 
 #[tokio::test]

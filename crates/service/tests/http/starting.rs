@@ -3,8 +3,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use serde_json::Value;
-use service::http::{bind, serve};
-use service::meanwhile;
+use service::http::{Patience, Stop, bind, serve};
+use service::serve_while_starting;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -20,14 +20,15 @@ async fn listen() -> (TcpListener, String) {
 }
 
 async fn asked(url: String) -> reqwest::Response {
-    reqwest::get(url).await.expect("an answer")
+    transport::http_client().build().expect("a client").get(url).send().await.expect("an answer")
 }
 
 #[tokio::test]
 async fn who_starts_lives_is_not_ready_and_takes_nothing() {
     let ((admin, admin_url), (public, public_url)) = (listen().await, listen().await);
     let (go_on, work) = oneshot::channel::<u8>();
-    let starting = tokio::spawn(async move { (meanwhile(&admin, Some(&public), work).await, admin, public) });
+    let starting =
+        tokio::spawn(async move { (serve_while_starting(&admin, Some(&public), work).await, admin, public) });
 
     let health = asked(format!("{admin_url}/healthz")).await;
     assert_eq!((health.status().as_u16(), health.text().await.unwrap().as_str()), (200, "ok"));
@@ -55,7 +56,8 @@ async fn who_starts_lives_is_not_ready_and_takes_nothing() {
 
     // The listener is what it was.
     let cancel = CancellationToken::new();
-    let served = serve(admin, Router::new().route("/", get(async || "started")), cancel.clone());
+    let routes = Router::new().route("/", get(async || "started"));
+    let served = serve(admin, routes, Patience::default(), Stop::at(cancel.clone()));
     let served = tokio::spawn(served);
     assert_eq!(asked(admin_url).await.text().await.unwrap(), "started");
     cancel.cancel();

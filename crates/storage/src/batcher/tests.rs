@@ -17,6 +17,19 @@ fn options(writers: usize, max_batch: usize, capacity: usize) -> BatcherOptions 
     }
 }
 
+/// A batcher whose writers run.
+fn start<I, O, H, F>(options: &BatcherOptions, handler: H) -> Batcher<I, O>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    H: Fn(Vec<I>) -> F + Send + Sync + 'static,
+    F: Future<Output = Vec<O>> + Send + 'static,
+{
+    let (batcher, writers) = Batcher::new(options, handler);
+    tokio::spawn(writers.run());
+    batcher
+}
+
 /// A batcher that doubles its items, but takes no batch before the gate lets it, and tells the sizes of its batches.
 fn gated(
     options: &BatcherOptions,
@@ -24,7 +37,7 @@ fn gated(
 ) -> (Batcher<u32, u32>, mpsc::UnboundedReceiver<usize>) {
     let (sizes, seen) = mpsc::unbounded_channel();
     let gate = Arc::clone(gate);
-    let batcher = Batcher::spawn(options, move |items: Vec<u32>| {
+    let batcher = start(options, move |items: Vec<u32>| {
         let (gate, sizes) = (Arc::clone(&gate), sizes.clone());
         async move {
             sizes.send(items.len()).expect("the test listens");
@@ -44,7 +57,7 @@ proptest! {
         runtime.block_on(async {
             let largest = Arc::new(AtomicUsize::new(0));
             let seen = Arc::clone(&largest);
-            let batcher = Batcher::spawn(&options(writers, max_batch, capacity), move |items: Vec<u32>| {
+            let batcher = start(&options(writers, max_batch, capacity), move |items: Vec<u32>| {
                 seen.fetch_max(items.len(), Ordering::SeqCst);
                 async move {
                     tokio::task::yield_now().await;
@@ -69,7 +82,7 @@ fn resting(
         pace: Duration::from_secs(*pace.start())..=Duration::from_secs(*pace.end()),
         ..options(1, max_batch, 1024)
     };
-    let batcher = Batcher::spawn(&options, move |items: Vec<u32>| {
+    let batcher = start(&options, move |items: Vec<u32>| {
         sizes.send(items.len()).expect("the test listens");
         async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -189,10 +202,30 @@ async fn shutdown_writes_what_is_queued_and_takes_no_more() {
 
 #[tokio::test]
 async fn a_panic_or_a_short_answer_loses_its_own_batch_only() {
-    let batcher = Batcher::spawn(&options(1, 1, 16), |items: Vec<u32>| async move {
+    let batcher = start(&options(1, 1, 16), |items: Vec<u32>| async move {
         assert_ne!(items, [13], "poison");
         if items == [14] { vec![] } else { items }
     });
     let submitted = [13, 1, 14, 2].map(|item| batcher.submit(item));
     assert_eq!(join_all(submitted).await, [Err(SubmitError::Lost), Ok(1), Err(SubmitError::Lost), Ok(2)]);
+}
+
+#[tokio::test]
+async fn the_panic_of_one_writer_is_told_although_another_works_on() {
+    let writers: [Work; 2] = [Box::pin(std::future::pending()), Box::pin(async { panic!("no ink") })];
+    let ended = tokio::spawn(Writers(writers.into()).run()).await;
+    let panic = ended.expect_err("a panic").into_panic();
+    assert_eq!(panic.downcast_ref(), Some(&"no ink"));
+}
+
+#[tokio::test]
+async fn the_writers_run_until_the_batcher_is_shut_down() {
+    let (batcher, writers) = Batcher::new(&options(2, 1, 16), |items: Vec<u32>| async move { items });
+    let mut running = Box::pin(writers.run());
+    tokio::select! {
+        () = &mut running => panic!("they ended by themselves"),
+        answer = batcher.submit(1) => assert_eq!(answer, Ok(1)),
+    }
+    batcher.shutdown().await;
+    running.await;
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use storage::leadership::hold;
+use storage::leadership::{Standing, hold};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ impl Election {
                     at_once.fetch_sub(1, Ordering::SeqCst);
                 }
             };
-            hold(&database, KEY, &cancel, lead).await;
+            hold(&database, KEY, &watch::Sender::new(Standing::Waiting), &cancel, lead).await;
         })
     }
 

@@ -5,11 +5,15 @@ mod failures;
 mod leadership;
 mod migrations;
 mod partitions;
+mod poolers;
+mod sessions;
+mod tls;
 mod transactions;
 mod waiting;
 
 use std::time::Duration;
 
+use devstack::testing::DEADLINE;
 use storage::Database;
 use tokio::time::{Instant, sleep};
 
@@ -38,9 +42,9 @@ impl Fixture {
     }
 }
 
-/// Polls until `condition` holds; fails after ten seconds.
+/// Polls until `condition` holds; fails after [`DEADLINE`].
 async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + DEADLINE;
     while !condition().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         sleep(Duration::from_millis(10)).await;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use storage::partitions::{Maintainer, Partitioned, Report};
+use storage::partitions::{Maintainer, MaintenanceReport, Partitioned};
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ async fn midnight_needs_no_luck() {
     let report = maintainer.maintain(NOW).await.unwrap();
     assert_eq!(report.created.len(), 6 + 5);
     assert_eq!(report.created[0], "pay.events_p20260129");
-    assert_eq!(maintainer.maintain(NOW).await.unwrap(), Report::default());
+    assert_eq!(maintainer.maintain(NOW).await.unwrap(), MaintenanceReport::default());
 
     fixture.execute("INSERT INTO pay.events VALUES (1, '2026-01-29'), (2, '2026-02-03')").await;
     fixture
@@ -58,6 +58,49 @@ async fn midnight_needs_no_luck() {
     assert_eq!(fixture.count("SELECT count(*) FROM pay.events").await, 1);
 }
 
+/// Hours of the days that must have a partition, each in one only.
+const EVERY_HOUR: &str = "INSERT INTO orders.handled SELECT generate_series(
+    timestamptz '2026-01-30 00:30:00+00', timestamptz '2026-02-03 23:30:00+00', interval '1 hour')";
+
+#[tokio::test]
+async fn bounds_are_midnights_of_utc_in_every_zone() {
+    let (fixture, maintainer) = fixture().await;
+    let client = fixture.database.client().await.unwrap();
+    client.batch_execute("SET timezone = 'Asia/Shanghai'").await.unwrap();
+    drop(client);
+    maintainer.maintain(NOW).await.unwrap();
+    fixture.execute("SET timezone = 'UTC'").await;
+    let bounds = "SELECT count(*) FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+        WHERE replace(pg_get_expr(c.relpartbound, c.oid), ' 00:00:00+00', '') !~ ':'";
+    assert_eq!(fixture.count(bounds).await, 6 + 5);
+    fixture.execute(EVERY_HOUR).await;
+    assert_eq!(maintainer.maintain(NOW).await.unwrap(), MaintenanceReport::default());
+}
+
+#[tokio::test]
+async fn partitions_of_another_zone_are_continued_without_a_gap() {
+    for zone in ["Asia/Shanghai", "America/Los_Angeles", "Asia/Kolkata"] {
+        let (fixture, maintainer) = fixture().await;
+        // As an earlier release has made them.
+        let days = [("28", "01-29"), ("29", "01-30"), ("30", "01-31"), ("31", "02-01")].map(|(day, next)| {
+            format!(
+                "CREATE TABLE orders.handled_p202601{day} PARTITION OF orders.handled
+                 FOR VALUES FROM ('2026-01-{day}') TO ('2026-{next}');"
+            )
+        });
+        let days = days.concat();
+        fixture.execute(&format!("SET timezone = '{zone}'; {days} SET timezone = 'UTC'")).await;
+        maintainer.maintain(NOW).await.unwrap();
+        fixture.execute(EVERY_HOUR).await;
+        assert_eq!(maintainer.maintain(NOW).await.unwrap(), MaintenanceReport::default(), "{zone}");
+
+        let left = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'orders.handled'::regclass";
+        let later = NOW + time::Duration::days(40);
+        maintainer.maintain(later).await.unwrap();
+        assert_eq!(fixture.count(left).await, 5, "{zone}: all of them expire");
+    }
+}
+
 #[tokio::test]
 async fn years_of_retention_are_made_piece_by_piece() {
     let (fixture, _) = fixture().await;
@@ -69,7 +112,7 @@ async fn years_of_retention_are_made_piece_by_piece() {
     let most = "SELECT max(count) FROM (
         SELECT count(*) FROM pg_class WHERE relname LIKE 'handled_p%' GROUP BY xmin::text) AS transactions";
     assert_eq!(fixture.count(most).await, 100);
-    assert_eq!(maintainer.maintain(NOW).await.unwrap(), Report::default());
+    assert_eq!(maintainer.maintain(NOW).await.unwrap(), MaintenanceReport::default());
 }
 
 #[tokio::test]

@@ -99,6 +99,20 @@ async fn a_dropped_transaction_rolls_back_and_frees_its_locks() {
 }
 
 #[tokio::test]
+async fn nobody_waits_behind_the_statement_of_a_dropped_transaction() {
+    let fixture = fixture().await;
+    let asleep = fixture.database.transaction(|tx| {
+        Box::pin(async move {
+            tx.batch_execute("SELECT pg_sleep(25)").await.map_err(Error::from)?;
+            Ok::<_, Error>(())
+        })
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(500), asleep).await.is_err());
+    let next = fixture.database.transaction(|tx| Box::pin(async move { add(&tx, 7).await }));
+    tokio::time::timeout(Duration::from_secs(15), next).await.expect("another session").unwrap();
+}
+
+#[tokio::test]
 async fn a_deadlock_is_repeated_and_both_succeed() {
     let fixture = fixture().await;
     let meet = Arc::new(Barrier::new(2));

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::Fixture;
 
 /// A wait would go on for ever.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = devstack::testing::DEADLINE;
 
 #[tokio::test]
 async fn a_start_waits_for_a_server_that_is_away() {
@@ -31,12 +31,12 @@ async fn a_start_does_not_wait_for_what_time_does_not_mend() {
     let name = url.rsplit('/').next().unwrap();
     let elsewhere = Database::connect(&url.replace(name, "no_such_database"), "storage-test", 1).unwrap();
     let error = timeout(LIMIT, until_available(|| elsewhere.ping())).await.expect("at once").unwrap_err();
-    assert!(error.is_misfit() && error.is_outage(), "{error}");
+    assert!(error.is_misconfigured() && error.is_outage(), "{error}");
 
     let refused = async || {
         let client = fixture.database.client().await?;
         Ok::<_, Error>(client.batch_execute("SELECT * FROM no_such_table").await?)
     };
     let error = timeout(LIMIT, until_available(refused)).await.expect("at once").unwrap_err();
-    assert!(error.is_misfit(), "{error}");
+    assert!(error.is_misconfigured(), "{error}");
 }

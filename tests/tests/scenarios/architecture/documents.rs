@@ -6,12 +6,14 @@ use super::workspace::{files, members, read, root, sources};
 
 type Names = BTreeSet<String>;
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 7] = [
     "ARCHITECTURE.md",
     "README.md",
     "deploy/README.md",
     "deploy/examples/README.md",
     "crates/pay-client/README.md",
+    "crates/webhooks/README.md",
+    "fuzz/README.md",
 ];
 
 #[test]
@@ -94,7 +96,7 @@ fn code_spans(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_path(code: &str) -> bool {
-    ["crates/", "deploy/", "proto/", "tests/"].iter().any(|folder| code.starts_with(folder))
+    ["crates/", "deploy/", "fuzz/", "proto/", "tests/"].iter().any(|folder| code.starts_with(folder))
         && !code.contains([' ', '<', '*', '{'])
 }
 

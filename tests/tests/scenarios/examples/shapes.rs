@@ -7,7 +7,7 @@ use super::{AMOUNT_MINOR, Example};
 use crate::upstream::{self, Publisher};
 
 /// How many payments there are among them.
-pub(super) const EVENTS: i64 = 4;
+pub(super) const EVENTS: i64 = 5;
 
 /// Events in every spelling are counted, by payrelay too; bare order numbers are passed over; what can never be understood goes beside;
 /// and none is in the way of the others.
@@ -23,12 +23,20 @@ pub(super) async fn all_are_taken_and_poison_goes_beside(
         event["amountMinor"] = json!(AMOUNT_MINOR);
         event
     };
+    let unset = |mut event: Value| {
+        for field in ["attach", "notifyUrl", "subject", "refundedMinor", "order_no"] {
+            event[field] = Value::Null;
+        }
+        event["comment"] = json!("not of this message");
+        event
+    };
     let event = |order_no: &str| upstream::success(DEFAULT_MERCHANT, order_no);
     let events = [
         ("J-1", "application/json; charset=utf-8", event("J-1")),
         ("J-2", "Application/JSON ;charset=UTF-8", snake_case(&event("J-2"))),
         ("J-3", json, numbers(event("J-3"))),
         ("J-4", json, snake_case(&numbers(event("J-4")))),
+        ("J-6", "application/vnd.acme.pay+json", unset(event("J-6"))),
     ];
     for (order_no, content_type, event) in &events {
         shop.create_order(order_no, AMOUNT_MINOR).await;

@@ -161,17 +161,33 @@ async fn a_retry_in_bulk_is_complete_though_it_was_interrupted(
     database: &Client,
 ) {
     insert_parked(database, "bulk", "B", PARKED).await;
+    // The retry goes by the id: at the middle one it waits for us, so that it is interrupted there, however fast it is.
+    let hold = format!(
+        "SELECT pg_advisory_lock(7);
+        CREATE FUNCTION notify.hold() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END $$;
+        DO $$ BEGIN
+            EXECUTE format('CREATE TRIGGER hold BEFORE UPDATE ON notify.notifications FOR EACH ROW
+                WHEN (OLD.status = ''PARKED'' AND OLD.notification_id = %L) EXECUTE FUNCTION notify.hold()',
+                (SELECT notification_id FROM notify.notifications WHERE merchant_id = 'bulk'
+                 ORDER BY notification_id OFFSET {} LIMIT 1));
+        END $$",
+        PARKED / 2
+    );
+    database.batch_execute(&hold).await.expect("a trigger");
     let sent = || sandbox.received().iter().filter(|received| received.merchant_id == "bulk").count();
     let mut command = std::process::Command::new(program("payrelay"));
-    // Slow enough to be interrupted in its midst on a slow machine.
-    command.args(["notifications", "retry", "--merchant", "bulk", "--rate", "200/s", "--yes"]).env_clear();
+    command.args(["notifications", "retry", "--merchant", "bulk", "--rate", "1000/s", "--yes"]).env_clear();
     command.env("PAYRELAY_NOTIFIER_ADMIN_URL", &pipeline.notifier[0].admin_url);
     command.env("PAYRELAY_ADMIN_TOKEN", ADMIN_TOKEN);
     let folder = tempfile::tempdir().expect("a temporary directory");
     let mut interrupted = Process::spawn(&mut command, &folder.path().join("interrupted"));
-    until("a few webhooks", async || if sent() > 20 { Ok(()) } else { Err(interrupted.log()) }).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'";
+    until_count(database, waiting, 1).await;
     signal(interrupted.pid(), "INT");
     assert!(!interrupted.ended().await.success(), "{}", interrupted.log());
+    database.batch_execute("SELECT pg_advisory_unlock(7)").await.expect("it is free");
 
     let parked = "SELECT count(*) FROM notify.notifications WHERE merchant_id = 'bulk' AND status = 'PARKED'";
     let left = count(database, parked).await;

@@ -1,6 +1,8 @@
 //! What may never be told.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -18,13 +20,20 @@ use super::{AMOUNT_MINOR, answered, attempts, channel, publish, until_depth, unt
 const DATABASE_PASSWORD: &str = "database-password-of-the-scenarios";
 const BROKER_USER: &str = "scenario-of-secrets";
 const BROKER_PASSWORD: &str = "broker-password-of-the-scenarios";
+const PROXY_VARIABLES: [&str; 6] =
+    ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const WRONG_KEY: &str = "pk_a-key-that-somebody-mistyped";
 
-/// Logs at their most talkative, metrics, and every kind of refusal: none holds a secret, in no usual encoding.
+/// Logs at their most talkative, metrics, and every kind of refusal: none holds a secret, in no usual encoding. And the proxy that the
+/// environment names gets none, for nobody asks it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_log_no_metric_and_no_answer_tells_a_secret() {
+    let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
+    proxy.set_nonblocking(true).expect("a listener that does not wait");
+    let proxy_url = format!("http://{}", proxy.local_addr().expect("an address"));
+    let proxied = PROXY_VARIABLES.map(|name| (name, proxy_url.as_str()));
     let sandbox = Sandbox::start().await;
-    let mut pipeline = start().await;
+    let mut pipeline = start(&proxy_url).await;
     let added = pipeline.payrelay_json(&["merchant", "add", "m1", "--webhook-url", &sandbox.url("m1")]).await;
     let text = |field: &str| added[field].as_str().expect("text").to_owned();
     let merchant = scenarios::Merchant {
@@ -50,6 +59,7 @@ async fn no_log_no_metric_and_no_answer_tells_a_secret() {
             ("PAYRELAY_ORDER_SERVICE_ADMIN_URL", urls[1].as_str()),
             ("PAYRELAY_NOTIFIER_ADMIN_URL", urls[2].as_str()),
         ];
+        let environment = [&environment[..], &proxied].concat();
         let answer = run_program("payrelay", arguments, &environment).await;
         assert_eq!(answer.code, Some(0), "{answer:?}");
         told.extend([answer.stdout, answer.stderr]);
@@ -60,6 +70,8 @@ async fn no_log_no_metric_and_no_answer_tells_a_secret() {
         assert!(log.contains(r#""level":"TRACE""#), "it is told to tell everything: {log}");
         told.push(log);
     }
+    let asked = proxy.accept().map(|(_, from)| from);
+    assert_eq!(asked.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "the proxy was asked");
 
     let rotated_key = rotated["api_key"].as_str().expect("a key").to_owned();
     let secrets = [
@@ -85,7 +97,7 @@ async fn no_log_no_metric_and_no_answer_tells_a_secret() {
 }
 
 /// Passwords in both URLs, and every level of every library's log.
-async fn start() -> Pipeline {
+async fn start(proxy_url: &str) -> Pipeline {
     let servers = tokio::task::block_in_place(Servers::shared);
     let mut database_url: Url = servers.database_url().parse().expect("a URL");
     database_url.set_password(Some(DATABASE_PASSWORD)).expect("a password");
@@ -101,12 +113,17 @@ async fn start() -> Pipeline {
     put(format!("permissions/{}/{BROKER_USER}", servers.vhost().name()), all).await;
     amqp_url.set_username(BROKER_USER).expect("a user");
     amqp_url.set_password(Some(BROKER_PASSWORD)).expect("a password");
-    let environment = vec![
+    let proxied = PROXY_VARIABLES.map(|name| (name, &*proxy_url.to_owned().leak()));
+    // As one who may look: the user of this scenario may not.
+    let management_url = &*servers.management_url().replace("://", "://guest:guest@").leak();
+    let mut environment = vec![
+        ("PAYRELAY_MANAGEMENT_URL", management_url),
         // The broker client is silent unless it is named.
         ("PAYRELAY_LOG", "trace,lapin=trace"),
         ("PAYRELAY_DATABASE_URL", &*String::from(database_url).leak()),
         ("PAYRELAY_AMQP_URL", &*String::from(amqp_url).leak()),
     ];
+    environment.extend(proxied);
     Pipeline::start(servers, Options { environment, ..Options::default() }).await
 }
 

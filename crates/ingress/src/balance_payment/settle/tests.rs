@@ -1,38 +1,28 @@
 use std::sync::Arc;
 
+use axum::response::IntoResponse as _;
 use devstack::testing;
 use events::{ChannelAccount, Currency, MerchantId, Money, OrderNo, PayOrder, Purpose, UserId};
 use futures_util::future::join_all;
-use storage::partitions::Maintainer;
 use time::Duration;
 use time::macros::datetime;
 
 use super::*;
 use crate::facts::FactWriter;
-use crate::store::{self, new_pay_orders};
+use crate::fixtures;
+use crate::store::new_pay_orders;
 use crate::trace_context::TraceContext;
 
 const END: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 
 fn stored(status: Status) -> StoredPayOrder {
     let order = PayOrder {
-        pay_order_no: PayOrderNo::parse("P1").unwrap(),
-        merchant_id: MerchantId::parse("m1").unwrap(),
-        order_no: OrderNo::parse("10001").unwrap(),
         purpose: Purpose::Order,
-        amount: Money::new(1999, Currency::parse("CNY").unwrap()),
         channel: ChannelAccount::parse(ChannelAccount::BALANCE).unwrap(),
         status,
-        version: 1,
-        refunded_minor: 0,
-        channel_trade_no: None,
-        paid_at: None,
-        subject: None,
-        notify_url: None,
-        attach: None,
+        ..fixtures::pay_order(PayOrderNo::parse("P1").unwrap())
     };
-    let created_at = END - Duration::hours(1);
-    StoredPayOrder { order, created_at, expires_at: END, close_requested_at: None, payable_until: END }
+    fixtures::stored(order, END - Duration::hours(1), END)
 }
 
 #[test]
@@ -48,15 +38,16 @@ fn only_what_waits_for_its_buyer_is_payable_and_only_in_time() {
 #[test]
 fn every_refusal_has_its_code() {
     for (refusal, status, code) in [
-        (Refusal::NoPayOrder, 404, "not_found"),
-        (Refusal::OtherChannel, 409, "not_a_balance_payment"),
-        (Refusal::Over(Status::TradeClosed), 409, "already_paid_or_closed"),
-        (Refusal::NoAccount, 404, "no_account_in_currency"),
-        (Refusal::Insufficient, 402, "insufficient_balance"),
-        (Refusal::NotApplied(None), 500, "internal"),
+        (PaymentRefusal::NoPayOrder, 404, "not_found"),
+        (PaymentRefusal::OtherChannel, 409, "not_a_balance_payment"),
+        (PaymentRefusal::Over(Status::TradeClosed), 409, "already_paid_or_closed"),
+        (PaymentRefusal::NoAccount, 404, "no_account_in_currency"),
+        (PaymentRefusal::Insufficient, 402, "insufficient_balance"),
+        (PaymentRefusal::NotApplied(None), 500, "internal"),
     ] {
-        let problem = Problem::from(refusal);
-        assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+        let error = ApiError::from(refusal);
+        assert_eq!(error.code(), code);
+        assert_eq!(error.into_response().status().as_u16(), status);
     }
 }
 
@@ -69,15 +60,11 @@ struct World {
 
 impl World {
     async fn create(users: usize) -> Self {
-        let fresh = testing::Database::create();
-        let database = Database::connect(fresh.url(), "settle tests", 12).unwrap();
-        store::migrate(&database).await.unwrap();
-        let maintainer = Maintainer::new(database.clone(), store::partitioned(7));
-        maintainer.maintain(OffsetDateTime::now_utc()).await.unwrap();
+        let (database, fresh) = fixtures::database(12).await;
         let give = |user| Flow {
             trans_no: format!("R-{user}"),
             kind: FlowKind::Recharge,
-            pay_order_no: PayOrderNo::generate(),
+            pay_order_no: PayOrderNo::new(OffsetDateTime::now_utc(), rand::random()),
             occurred_at: to_micros(OffsetDateTime::now_utc()),
             entries: Entries::transfer(
                 Money::new(100 * 1999, Currency::parse("CNY").unwrap()),
@@ -93,7 +80,7 @@ impl World {
                     ledger::open_account(&tx, &key(user).account(Currency::parse("CNY").unwrap())).await?;
                 }
                 ledger::post(&tx, flows).await?;
-                Ok::<_, Refusal>(())
+                Ok::<_, PaymentRefusal>(())
             })
         });
         given.await.unwrap();
@@ -102,7 +89,7 @@ impl World {
 
     async fn pay_order(&self, order_no: &str) -> PayOrderNo {
         let mut new = stored(Status::WaitBuyerPay);
-        new.order.pay_order_no = PayOrderNo::generate();
+        new.order.pay_order_no = PayOrderNo::new(OffsetDateTime::now_utc(), rand::random());
         new.order.order_no = OrderNo::parse(order_no).unwrap();
         new.expires_at = to_micros(OffsetDateTime::now_utc()) + Duration::hours(1);
         let number = new.order.pay_order_no.clone();
@@ -114,7 +101,7 @@ impl World {
         number
     }
 
-    async fn pay(&self, pay_order_no: &PayOrderNo, user: usize) -> Result<Paid, Refusal> {
+    async fn pay(&self, pay_order_no: &PayOrderNo, user: usize) -> Result<Paid, PaymentRefusal> {
         let trace = TraceContext::generate();
         let payment = Payment { pay_order_no: pay_order_no.clone(), user: key(user), trace };
         settle(&self.database, &self.signals, &payment).await
@@ -148,7 +135,7 @@ async fn of_a_hundred_users_who_all_know_their_passwords_one_pays() {
     let number = world.pay_order("10001").await;
     let told = join_all((0..100).map(|user| world.pay(&number, user))).await;
     assert_eq!(told.iter().filter(|told| matches!(told, Ok(Paid { before: false, .. }))).count(), 1);
-    let over = told.iter().filter(|told| matches!(told, Err(Refusal::Over(Status::TradeSuccess))));
+    let over = told.iter().filter(|told| matches!(told, Err(PaymentRefusal::Over(Status::TradeSuccess))));
     assert_eq!(over.count(), 99, "{told:?}");
     world.paid_once(1).await;
 }
@@ -169,18 +156,20 @@ async fn one_user_at_the_same_time_pays_once_and_each_pay_order_for_itself() {
 #[tokio::test]
 async fn a_close_at_the_same_moment_comes_before_or_after() {
     let world = World::create(1).await;
-    let facts = FactWriter::spawn(world.database.clone(), Arc::clone(&world.signals));
+    let (facts, writers) = FactWriter::new(world.database.clone(), Arc::clone(&world.signals));
+    let writers = tokio::spawn(writers.run());
     let mut payments = 0;
     for round in 0..40 {
         let number = world.pay_order(&format!("C-{round}")).await;
         let (fact, trace) = (Fact::own(FactKind::Closed), TraceContext::generate());
         let close = facts.submit(Job { pay_order_no: number.clone(), fact, trace, callback: None });
         match tokio::join!(world.pay(&number, 0), close) {
-            (Ok(paid), Ok(Outcome::Duplicate)) => payments += i64::from(!paid.before),
-            (Err(Refusal::Over(Status::TradeClosed)), Ok(Outcome::Applied)) => {}
+            (Ok(paid), Ok(FactOutcome::Duplicate)) => payments += i64::from(!paid.before),
+            (Err(PaymentRefusal::Over(Status::TradeClosed)), Ok(FactOutcome::Applied)) => {}
             told => panic!("{told:?}"),
         }
     }
     world.paid_once(payments).await;
     facts.shutdown().await;
+    writers.await.unwrap();
 }

@@ -1,8 +1,10 @@
-use events::{ChannelAccount, Currency, EventId, MerchantId, Money, OrderNo, Status};
+use events::{Currency, EventId, Money, OrderNo, Status};
 use proptest::prelude::*;
 use time::macros::datetime;
+use uuid::Uuid;
 
 use super::*;
+use crate::fixtures::pay_order;
 
 const TOTAL: i64 = 1000;
 
@@ -10,25 +12,19 @@ fn order(number: &str, refunded_minor: i64) -> PayOrder {
     let pay_order_no = PayOrderNo::parse(number).unwrap();
     PayOrder {
         order_no: OrderNo::of_recharge(&pay_order_no),
-        merchant_id: MerchantId::parse("m1").unwrap(),
         purpose: Purpose::Recharge,
         amount: Money::new(TOTAL, Currency::parse("CNY").unwrap()),
-        channel: ChannelAccount::parse("gateway_main").unwrap(),
         status: Status::TradeSuccess,
         version: 2,
         refunded_minor,
         channel_trade_no: Some(format!("T-{number}")),
-        paid_at: None,
-        subject: None,
-        notify_url: None,
-        attach: None,
-        pay_order_no,
+        ..pay_order(pay_order_no)
     }
 }
 
 fn event(event_type: EventType, order: PayOrder) -> PayEvent {
     let occurred_at = datetime!(2026-01-01 00:00 UTC);
-    PayEvent { event_id: EventId::generate(), event_type, order, occurred_at }
+    PayEvent { event_id: EventId(Uuid::now_v7()), event_type, order, occurred_at }
 }
 
 fn paid(number: &str) -> PayEvent {

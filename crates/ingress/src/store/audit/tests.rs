@@ -44,12 +44,12 @@ async fn an_audit_reads_its_window_and_not_the_tables() {
     assert_eq!((report.count(Stage::Committed), report.count(Stage::Published)), (12, 1188));
     assert_eq!(report.eventless, []);
     let from = span.from;
-    let wanted = Wanted { from, to, event_type: EventType::Success, after: None, stage: None };
+    let wanted = EventsQuery { from, to, event_type: EventType::Success, after: None, stage: None };
     let page = events(&tx, &wanted).await.unwrap();
     let pending = page.events.iter().filter(|event| event.stage == Stage::Committed).count();
     assert_eq!((page.events.len(), page.more, pending), (1200, false, 12));
     let last = &page.events[599];
-    let wanted = Wanted { from: last.occurred_at, after: Some(last.event_id.0), ..wanted };
+    let wanted = EventsQuery { from: last.occurred_at, after: Some(last.event_id.0), ..wanted };
     assert_eq!(events(&tx, &wanted).await.unwrap().events, page.events[600..]);
     assert_eq!(read().await, before, "rows read without an index");
 }

@@ -1,7 +1,7 @@
 //! Whether every recharge is in the books as its pay order stands, and no other.
 
-use events::audit::Span;
-use events::trial_balance::{Finding, FindingKind};
+use admin_api::audit::Span;
+use admin_api::trial_balance::{LedgerFinding, LedgerFindingKind};
 use storage::{Error, GenericClient};
 use tokio_postgres::Row;
 
@@ -50,19 +50,19 @@ const DIFFERING: &str = "
 
 /// Of the recharges that were made or paid, or whose money moved, in the window: those of which something else is posted than was
 /// paid or refunded, and flows of recharges that are none.
-pub(crate) async fn differing(client: &impl GenericClient, span: Span) -> Result<Vec<Finding>, Error> {
+pub(crate) async fn differing(client: &impl GenericClient, span: Span) -> Result<Vec<LedgerFinding>, Error> {
     let statement = client.prepare_cached(DIFFERING).await?;
     let rows = client.query(&statement, &[&span.from, &span.to, &MAX_FINDINGS]).await?;
     rows.iter().map(finding).collect()
 }
 
-fn finding(row: &Row) -> Result<Finding, Error> {
+fn finding(row: &Row) -> Result<LedgerFinding, Error> {
     let kind = if row.try_get("is_refund")? {
-        FindingKind::RechargeRefundDiffers
+        LedgerFindingKind::RechargeRefundDiffers
     } else {
-        FindingKind::RechargeDiffers
+        LedgerFindingKind::RechargeDiffers
     };
-    Ok(Finding {
+    Ok(LedgerFinding {
         kind,
         subject: row.try_get("subject")?,
         currency: row.try_get("currency")?,

@@ -51,7 +51,7 @@ async fn refunds_and_credits_of_the_same_users_lock_them_in_one_order() {
         let [old, new] = ["OLD", "NEW"].map(|name| format!("{name}-{round}-{refunded}"));
         let old = recharge_of(&store, &old, refunded).await;
         let paid_before = store.writer().submit(of_own_trade(&old, paid())).await;
-        assert_eq!(paid_before, Ok(Outcome::Applied));
+        assert_eq!(paid_before, Ok(FactOutcome::Applied));
         let new = recharge_of(&store, &new, credited).await;
         let refund = FactKind::Refunded { refunded_minor: 10, refunded_at: now() };
         [of_own_trade(&old, refund), of_own_trade(&new, paid())]
@@ -63,7 +63,7 @@ async fn refunds_and_credits_of_the_same_users_lock_them_in_one_order() {
             write.await
         });
         for folded in join_all(written).await {
-            assert_eq!(folded.unwrap().outcomes, [Outcome::Applied; 2]);
+            assert_eq!(folded.unwrap().outcomes, [FactOutcome::Applied; 2]);
         }
     }
     assert_eq!(deadlocks(&store).await, 0);
@@ -88,8 +88,8 @@ async fn nothing_of_the_ledger_is_paid_or_refunded_without_its_flow() {
     assert_eq!(set(&recharge, "TRADE_SUCCESS", 0).await, refused);
     assert_eq!(set(&from_balance, "TRADE_SUCCESS", 0).await, refused);
     assert_eq!(set(&from_balance, "TRADE_FAILED", 0).await, Ok(1));
-    assert_eq!(store.writer().submit(of_own_trade(&recharge, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(store.writer().submit(of_own_trade(&recharge, paid())).await, Ok(FactOutcome::Applied));
     assert_eq!(set(&recharge, "PARTIALLY_REFUNDED", 10).await, refused);
     let refund = FactKind::Refunded { refunded_minor: 10, refunded_at: now() };
-    assert_eq!(store.writer().submit(of_own_trade(&recharge, refund)).await, Ok(Outcome::Applied));
+    assert_eq!(store.writer().submit(of_own_trade(&recharge, refund)).await, Ok(FactOutcome::Applied));
 }

@@ -1,7 +1,7 @@
 //! Recharges where two writers meet, which no request can make sure of.
 
+use admin_api::audit::Span;
 use events::ContradictionReason;
-use events::audit::Span;
 use futures_util::future::join_all;
 
 use super::credits::recharge_of;
@@ -29,14 +29,26 @@ async fn one_trade_at_two_writers_at_once_pays_one_recharge_and_contradicts_the_
             job
         });
         let written = join_all(writers.iter().zip(jobs).map(|(writer, job)| writer.submit(job))).await;
-        let applied = written.iter().filter(|outcome| **outcome == Ok(Outcome::Applied)).count();
-        let reused = Ok(Outcome::Contradiction(ContradictionReason::TradeReused));
+        let applied = written.iter().filter(|outcome| **outcome == Ok(FactOutcome::Applied)).count();
+        let reused = Ok(FactOutcome::Contradiction(ContradictionReason::TradeReused));
         let contradicted = written.iter().filter(|outcome| **outcome == reused).count();
         assert_eq!((applied, contradicted), (1, 2), "{written:?}");
     }
     assert_eq!(store.count("ledger.flows").await, 30);
     assert_eq!(store.count("pay.contradictions").await, 60);
     assert_eq!(recharges::differing(&store.client().await, today()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_number_names_the_recharge_of_its_merchant() {
+    let store = Store::create().await;
+    let made = recharge(&store, "R1").await;
+    let client = store.client().await;
+    let number = "R1".parse().unwrap();
+    let found = recharges::find(&client, &made.order.merchant_id, &number).await.unwrap().unwrap();
+    assert_eq!(found.pay_order, made);
+    let stranger = MerchantId::parse("m2").unwrap();
+    assert_eq!(recharges::find(&client, &stranger, &number).await.unwrap(), None);
 }
 
 /// A million recharges of ten thousand users, paid; every tenth is refunded in part.

@@ -1,6 +1,6 @@
 //! Refunds as channels state them, on a real server.
 
-use events::contradiction::Contradiction as Shown;
+use admin_api::contradiction::Contradiction as Shown;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -32,12 +32,12 @@ async fn a_refund_that_is_stated_by_itself_counts_once_whichever_batch_repeats_i
     }))
     .await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok(Outcome::Applied)).count(), 2);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok(FactOutcome::Applied)).count(), 2);
     // A writer that has seen none of it.
     for kind in [part("R1", 300), part("R2", 1699), paid()] {
-        assert_eq!(store.writer().submit(job(&new, kind)).await, Ok(Outcome::Duplicate));
+        assert_eq!(store.writer().submit(job(&new, kind)).await, Ok(FactOutcome::Duplicate));
     }
-    let mismatch = Ok(Outcome::Contradiction(ContradictionReason::AmountMismatch));
+    let mismatch = Ok(FactOutcome::Contradiction(ContradictionReason::AmountMismatch));
     assert_eq!(one.submit(job(&new, part("R1", 299))).await, mismatch);
     let found = store.find(&new).await.order;
     assert_eq!((found.status, found.version, found.refunded_minor), (Status::TradeRefunded, 4, 1999));
@@ -51,7 +51,7 @@ async fn what_the_database_refuses_of_a_refund_leaves_no_trace_of_it() {
     store.insert(std::slice::from_ref(&new)).await;
     let writer = store.writer();
     let outcomes = tokio::join!(biased; writer.submit(job(&new, part("\0", 1))), writer.submit(job(&new, part("R1", 2))));
-    assert_eq!(outcomes, (Err(NotPersisted), Ok(Outcome::Applied)));
+    assert_eq!(outcomes, (Err(NotPersisted), Ok(FactOutcome::Applied)));
     assert_eq!(store.find(&new).await.order.refunded_minor, 2);
     assert_eq!(refunds(&store).await, [("R1".to_owned(), 2)]);
 }
@@ -67,10 +67,10 @@ async fn whoever_states_no_single_refund_does_not_touch_their_table() {
     let writer = store.writer();
     let refund = FactKind::Refunded { refunded_minor: 500, refunded_at: now() };
     for kind in [paid(), refund] {
-        assert_eq!(writer.submit(job(&new, kind)).await, Ok(Outcome::Applied));
+        assert_eq!(writer.submit(job(&new, kind)).await, Ok(FactOutcome::Applied));
     }
     locking.rollback().await.unwrap();
-    assert_eq!(writer.submit(job(&new, part("R1", 1))).await, Ok(Outcome::Applied));
+    assert_eq!(writer.submit(job(&new, part("R1", 1))).await, Ok(FactOutcome::Applied));
 }
 
 /// A pay order that was closed before these were stated, and the decision to accept them.
@@ -82,9 +82,9 @@ async fn accepted(
     let new = new_order(order_no);
     store.insert(std::slice::from_ref(&new)).await;
     let writer = store.writer();
-    assert_eq!(writer.submit(job(&new, FactKind::Closed)).await, Ok(Outcome::Applied));
+    assert_eq!(writer.submit(job(&new, FactKind::Closed)).await, Ok(FactOutcome::Applied));
     for kind in kinds {
-        let late = Ok(Outcome::Contradiction(ContradictionReason::SuccessAfterClose));
+        let late = Ok(FactOutcome::Contradiction(ContradictionReason::SuccessAfterClose));
         assert_eq!(writer.submit(job(&new, kind.clone())).await, late);
     }
     let open = serde_json::from_value(serde_json::json!({})).unwrap();
@@ -107,7 +107,7 @@ async fn accepting_a_payment_after_the_close_books_every_refund_that_was_stated_
     assert_eq!((found.status, found.version, found.refunded_minor), (Status::PartiallyRefunded, 6, 1100));
     let counted = [("R1", 300), ("R2", 500), ("R3", 300)].map(|(number, minor)| (number.to_owned(), minor));
     assert_eq!(refunds(&store).await, counted);
-    assert_eq!(store.writer().submit(job(&new, part("R2", 500))).await, Ok(Outcome::Duplicate));
+    assert_eq!(store.writer().submit(job(&new, part("R2", 500))).await, Ok(FactOutcome::Duplicate));
 
     let (new, resolved) = accepted(&store, "2", &[paid(), part("R1", 300), part("R1", 400)]).await;
     assert_eq!(resolved, Err("it contradicts still: amount_mismatch".to_owned()));
@@ -133,7 +133,7 @@ async fn every_arrival_of_a_payment_and_its_refunds_ends_the_same() {
                 let written = batch.iter().map(|kind| writer.submit(job(&new, kind.clone())));
                 for outcome in join_all(written).await {
                     assert!(
-                        matches!(outcome, Ok(Outcome::Applied | Outcome::Duplicate)),
+                        matches!(outcome, Ok(FactOutcome::Applied | FactOutcome::Duplicate)),
                         "{outcome:?}: {batches:?}"
                     );
                 }

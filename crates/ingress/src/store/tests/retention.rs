@@ -43,10 +43,10 @@ async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
     let new = new_order("1");
     store.insert(std::slice::from_ref(&new)).await;
     let writer = store.writer();
-    assert_eq!(writer.submit(job(&new, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(writer.submit(job(&new, paid())).await, Ok(FactOutcome::Applied));
     let mut other_trade = job(&new, paid());
     other_trade.fact.channel_trade_no = Some("T2".to_owned());
-    let contradiction = Outcome::Contradiction(ContradictionReason::SecondTrade);
+    let contradiction = FactOutcome::Contradiction(ContradictionReason::SecondTrade);
     assert_eq!(writer.submit(other_trade).await, Ok(contradiction));
     let paid_order = store.find(&new).await;
     drain_outbox(&store).await;
@@ -54,11 +54,11 @@ async fn what_expires_goes_and_a_repetition_of_it_changes_nothing() {
     let maintainer = Maintainer::new(store.database.clone(), partitioned(7));
     maintainer.maintain(now() + MUCH_LATER).await.unwrap();
     assert_eq!((store.count("pay.callbacks").await, store.count("pay.events").await), (0, 0));
-    assert_eq!((store.count("pay.pay_orders").await, store.count("pay.contradictions").await), (1, 1));
+    assert_eq!((store.count("ours.pay_orders").await, store.count("pay.contradictions").await), (1, 1));
 
     // The partitions of now are gone, as those of the first time are when it comes again much later.
     maintainer.maintain(now()).await.unwrap();
-    assert_eq!(writer.submit(job(&new, paid())).await, Ok(Outcome::Duplicate));
+    assert_eq!(writer.submit(job(&new, paid())).await, Ok(FactOutcome::Duplicate));
     assert_eq!(store.find(&new).await, paid_order);
     assert_eq!((store.count("pay.events").await, store.count("pay.outbox_pending").await), (0, 0));
     assert_eq!(store.count("pay.callbacks WHERE outcome = 'duplicate'").await, 1);
@@ -76,7 +76,7 @@ async fn a_success_of_a_day_without_partitions_is_refused_and_taken_once_they_ar
     assert_eq!(store.find(&new).await, new);
 
     maintainer.maintain(now()).await.unwrap();
-    assert_eq!(writer.submit(job(&new, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(writer.submit(job(&new, paid())).await, Ok(FactOutcome::Applied));
     assert_eq!((store.count("pay.events").await, store.count("pay.outbox_pending").await), (1, 1));
 }
 
@@ -88,9 +88,9 @@ async fn api_keys_that_have_ended_are_forgotten() {
             (sha256('ended'), 'm1', now()), (sha256('taken'), 'm1', now() + interval '1 day')";
     store.client().await.batch_execute(insert).await.unwrap();
     assert_eq!(merchants::forget_ended_keys(&store.database, now()).await.unwrap(), 1);
-    assert_eq!(store.count("pay.rotated_api_keys WHERE api_key_sha256 = sha256('taken')").await, 1);
+    assert_eq!(store.count("ours.rotated_api_keys WHERE api_key_sha256 = sha256('taken')").await, 1);
     assert_eq!(merchants::forget_ended_keys(&store.database, now() + MUCH_LATER).await.unwrap(), 1);
-    assert_eq!(store.count("pay.merchants").await, 1);
+    assert_eq!(store.count("ours.merchants").await, 1);
 }
 
 const KEPT_CALLBACKS: &str = include_str!("../../../migrations/V8__kept_callbacks.sql");
@@ -110,7 +110,7 @@ async fn callbacks_are_kept_in_partitions_of_before_and_after_the_migration() {
     client.batch_execute(NARROWER).await.unwrap();
     let new = new_order("1");
     store.insert(std::slice::from_ref(&new)).await;
-    assert_eq!(store.writer().submit(job(&new, paid())).await, Ok(Outcome::Applied));
+    assert_eq!(store.writer().submit(job(&new, paid())).await, Ok(FactOutcome::Applied));
     let insert = |days: &str| REFUSED.replace("$1", &format!("'{days} days'"));
     assert!(client.batch_execute(&insert("0")).await.is_err(), "not before");
 

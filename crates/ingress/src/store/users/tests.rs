@@ -1,9 +1,16 @@
-use devstack::testing;
+use devstack::testing::{self, Twinned};
 use futures_util::future::join_all;
 use storage::Database;
 
 use super::*;
 use crate::store::migrate;
+
+/// Another merchant's user of the same name, who has tried a password.
+const TWINS: Twinned<'_> = Twinned {
+    table: "pay.users",
+    merchant: "merchant_id",
+    differs: "jsonb_build_object('attempts', 1, 'attempts_since', $1.created_at)",
+};
 
 struct Store {
     database: Database,
@@ -15,6 +22,7 @@ impl Store {
         let fresh = testing::Database::create();
         let database = Database::connect(fresh.url(), "store tests", 8).unwrap();
         migrate(&database).await.unwrap();
+        testing::add_twins(fresh.url(), &[TWINS]);
         let store = Self { database, _dropped_last: fresh };
         assert!(insert(&store.client().await, user, "first", now).await.unwrap());
         store

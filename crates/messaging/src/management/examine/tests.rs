@@ -12,13 +12,13 @@ fn topology() -> Topology {
 }
 
 /// A broker that loaded the definitions.
-fn sound() -> Held {
+fn sound() -> HeldVhost {
     let definitions = definitions(&topology(), "/");
-    let mut held = Held {
+    let mut held = HeldVhost {
         exchanges: serde_json::from_value(definitions["exchanges"].clone()).unwrap(),
         queues: serde_json::from_value(definitions["queues"].clone()).unwrap(),
         bindings: serde_json::from_value(definitions["bindings"].clone()).unwrap(),
-        ..Held::default()
+        ..HeldVhost::default()
     };
     let by_name: Vec<_> = held.queues.iter().map(|queue| bound("", &queue.name, &queue.name)).collect();
     held.bindings.extend(by_name);
@@ -41,13 +41,13 @@ fn foreign(arguments: Value) -> HeldQueue {
 }
 
 /// Code and subject of what is found after `spoil`.
-fn found(spoil: impl FnOnce(&mut Held)) -> Vec<(&'static str, String)> {
+fn found(spoil: impl FnOnce(&mut HeldVhost)) -> Vec<(&'static str, String)> {
     let mut held = sound();
     spoil(&mut held);
     held.examine(&topology()).into_iter().map(|finding| (finding.code, finding.subject)).collect()
 }
 
-fn queue<'a>(held: &'a mut Held, name: &str) -> &'a mut HeldQueue {
+fn queue<'a>(held: &'a mut HeldVhost, name: &str) -> &'a mut HeldQueue {
     held.queues.iter_mut().find(|queue| queue.name == name).unwrap()
 }
 

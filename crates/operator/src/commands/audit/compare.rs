@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::{
-    EventType,
-    audit::{Bucket, Eventless, Report, Stage},
-    digest::IdSetDigest,
-    trial_balance::Finding,
-};
+use admin_api::audit::{AuditReport, Bucket, Eventless, Stage};
+use admin_api::digest::IdSetDigest;
+use admin_api::trial_balance::LedgerFinding;
+use events::EventType;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 /// What the three services report of the same window.
 #[derive(Debug)]
 pub(super) struct Reports {
-    pub(super) ingress: Report,
-    pub(super) order_service: Report,
-    pub(super) notifier: Report,
+    pub(super) ingress: AuditReport,
+    pub(super) order_service: AuditReport,
+    pub(super) notifier: AuditReport,
 }
 
 impl Reports {
@@ -90,7 +88,7 @@ pub(super) struct Comparison {
     /// Callbacks that left no event.
     pub(super) eventless: Vec<Eventless>,
     /// Recharges that the ledger does not hold as their pay orders stand.
-    pub(super) recharges: Vec<Finding>,
+    pub(super) recharges: Vec<LedgerFinding>,
     /// Events that are not everywhere, and too young to be looked at.
     pub(super) settling: u64,
 }
@@ -123,7 +121,7 @@ impl Comparison {
     pub(super) fn add(&mut self, reports: &Reports) {
         self.sum(reports);
         self.eventless.extend_from_slice(&reports.ingress.eventless);
-        let held = Held::of(reports);
+        let held = HeldEvents::of(reports);
         for key in held.keys() {
             let of = |sums: &Sums| sums.get(&key).copied().unwrap_or_default();
             let committed = of(&held.committed);
@@ -157,7 +155,7 @@ impl Comparison {
     pub(super) fn add_young(&mut self, reports: &Reports) {
         self.sum(reports);
         self.eventless.extend_from_slice(&reports.ingress.eventless);
-        let held = Held::of(reports);
+        let held = HeldEvents::of(reports);
         for (key, (committed, _)) in &held.committed {
             let arrived = [&held.published, &held.applied, &held.notified]
                 .map(|sums| sums.get(key).copied().unwrap_or_default().0);
@@ -173,12 +171,12 @@ impl Comparison {
         let news: Vec<_> = news.take(room).cloned().collect();
         self.recharges.extend(news);
         for row in &mut self.rows {
-            let count = |report: &Report, wanted: &dyn Fn(&Bucket) -> bool| -> u64 {
+            let count = |report: &AuditReport, wanted: &dyn Fn(&Bucket) -> bool| -> u64 {
                 let buckets = report.buckets.iter();
                 let wanted = buckets.filter(|bucket| bucket.event_type == row.event_type && wanted(bucket));
                 wanted.map(|bucket| bucket.count).sum()
             };
-            let own = |report: &Report, stages: &[Stage]| {
+            let own = |report: &AuditReport, stages: &[Stage]| {
                 count(report, &|bucket| !bucket.upstream && stages.contains(&bucket.stage))
             };
             let Reports { ingress, order_service, notifier } = reports;
@@ -203,7 +201,7 @@ impl Comparison {
 type Sums = BTreeMap<Key, (u64, IdSetDigest)>;
 
 /// Which of our own events each stage holds, as sums.
-struct Held {
+struct HeldEvents {
     /// The ingress reports each event at its furthest stage: what is published was committed.
     committed: Sums,
     published: Sums,
@@ -217,7 +215,7 @@ struct Held {
     parked_notifications: Sums,
 }
 
-impl Held {
+impl HeldEvents {
     fn of(reports: &Reports) -> Self {
         let Reports { ingress, order_service, notifier } = reports;
         Self {
@@ -238,7 +236,7 @@ impl Held {
 }
 
 /// Count and digest per minute and type of our own events at the stages chosen.
-fn sums(report: &Report, at: impl Fn(Stage) -> bool) -> Sums {
+fn sums(report: &AuditReport, at: impl Fn(Stage) -> bool) -> Sums {
     let mut sums = Sums::new();
     for bucket in report.buckets.iter().filter(|bucket| !bucket.upstream && at(bucket.stage)) {
         let (count, digest) = sums.entry((bucket.minute, bucket.event_type)).or_default();

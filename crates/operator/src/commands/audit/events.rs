@@ -2,14 +2,12 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use events::{
-    EventType,
-    audit::{Entry, Page, Span, Stage},
-};
+use admin_api::audit::{Entry, Page, Span, Stage};
+use events::EventType;
 use time::OffsetDateTime;
 
 use super::compare::{Comparison, Consumer, Key, Look};
-use super::judge::{self, Finding, Held};
+use super::judge::{self, AuditFinding, HeldEvents};
 use super::rfc3339;
 use crate::{
     admin::{Admin, AdminClient},
@@ -26,7 +24,7 @@ pub(super) async fn findings(
     span: Span,
     comparison: &mut Comparison,
     retries: Duration,
-) -> Result<(Vec<Finding>, bool), Failure> {
+) -> Result<(Vec<AuditFinding>, bool), Failure> {
     let mut findings: Vec<_> = comparison.eventless.drain(..).map(judge::eventless).collect();
     let mut closed: HashSet<Key> = HashSet::new();
     let mut more = findings.len() > MAX_FINDINGS;
@@ -55,24 +53,26 @@ async fn look_at(
     event_type: EventType,
     look: Look,
     retries: Duration,
-) -> Result<Vec<Finding>, Failure> {
+) -> Result<Vec<AuditFinding>, Failure> {
     let all = async |client, stage| entries(client, span, event_type, stage).await;
     let held = match look {
         Look::Everything => {
             // The consumers first: what they hold by now, the ingress must have committed before.
             let order_service = all(&admin.order_service, None).await?;
             let notifier = all(&admin.notifier, None).await?;
-            Held { ingress: Some(all(&admin.ingress, None).await?), order_service, notifier }
+            HeldEvents { ingress: Some(all(&admin.ingress, None).await?), order_service, notifier }
         }
-        Look::Pending => {
-            Held { notifier: all(&admin.notifier, Some(Stage::Pending)).await?, ..Held::default() }
-        }
+        Look::Pending => HeldEvents {
+            notifier: all(&admin.notifier, Some(Stage::Pending)).await?,
+            ..HeldEvents::default()
+        },
         Look::Parked(Consumer::Notifier) => {
-            Held { notifier: all(&admin.notifier, Some(Stage::Parked)).await?, ..Held::default() }
+            HeldEvents { notifier: all(&admin.notifier, Some(Stage::Parked)).await?, ..HeldEvents::default() }
         }
-        Look::Parked(Consumer::OrderService) => {
-            Held { order_service: all(&admin.order_service, Some(Stage::Parked)).await?, ..Held::default() }
-        }
+        Look::Parked(Consumer::OrderService) => HeldEvents {
+            order_service: all(&admin.order_service, Some(Stage::Parked)).await?,
+            ..HeldEvents::default()
+        },
     };
     Ok(judge::judge(event_type, &held, OffsetDateTime::now_utc(), retries))
 }

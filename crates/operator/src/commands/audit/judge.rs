@@ -2,17 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use events::{
-    EventId, EventType,
-    audit::{Entry, Eventless, Stage},
-};
+use admin_api::audit::{Entry, Eventless, Stage};
+use events::{EventId, EventType};
 use serde::Serialize;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Where an event stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Standing {
+pub(super) enum EventStanding {
     /// A callback has changed its pay order, and its event is in no table.
     EventMissing,
     /// Committed, not confirmed by the broker.
@@ -31,7 +29,7 @@ pub(super) enum Standing {
     DeadLetter,
 }
 
-impl Standing {
+impl EventStanding {
     /// Whether somebody has taken note of it: nothing more will happen to it by itself, and nothing is lost.
     pub(super) const fn is_explained(self) -> bool {
         matches!(self, Self::Parked | Self::DeadLetter)
@@ -59,7 +57,7 @@ impl Standing {
 
 /// An event that has not gone all the way. One that neither consumer has done with is two findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct AuditFinding {
     /// The event's own time; of a callback without an event, its arrival.
     #[serde(with = "time::serde::rfc3339")]
     pub(super) occurred_at: OffsetDateTime,
@@ -72,13 +70,13 @@ pub(super) struct Finding {
     pub(super) pay_order_no: Option<String>,
     /// At which service it stands.
     pub(super) service: &'static str,
-    pub(super) stage: Standing,
+    pub(super) stage: EventStanding,
     pub(super) why: String,
 }
 
 /// Our own events of a minute and type, as the services hold them.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldEvents {
     /// `None` if only single stages of a consumer were asked for.
     pub(super) ingress: Option<Vec<Entry>>,
     pub(super) order_service: Vec<Entry>,
@@ -90,8 +88,8 @@ const ORDER_SERVICE: &str = "order-service";
 const NOTIFIER: &str = "merchant-notifier";
 
 /// The finding of a callback without an event.
-pub(super) fn eventless(callback: Eventless) -> Finding {
-    Finding {
+pub(super) fn eventless(callback: Eventless) -> AuditFinding {
+    AuditFinding {
         occurred_at: callback.received_at,
         event_type: None,
         event_id: None,
@@ -99,7 +97,7 @@ pub(super) fn eventless(callback: Eventless) -> Finding {
         order_no: callback.order_no,
         pay_order_no: Some(callback.pay_order_no),
         service: INGRESS,
-        stage: Standing::EventMissing,
+        stage: EventStanding::EventMissing,
         why: format!(
             "a callback of {} has changed the pay order, and the event that was committed with it is gone",
             callback.account
@@ -110,15 +108,15 @@ pub(super) fn eventless(callback: Eventless) -> Finding {
 /// What is to be said of these events.
 pub(super) fn judge(
     event_type: EventType,
-    held: &Held,
+    held: &HeldEvents,
     now: OffsetDateTime,
     retries: Duration,
-) -> Vec<Finding> {
+) -> Vec<AuditFinding> {
     let mut findings = Vec::new();
     let mut say = |entry: &Entry, known: Option<&Entry>, service, (stage, why)| {
         // Not every service knows every number.
         let either = |of: fn(&Entry) -> &Option<String>| of(entry).clone().or_else(|| of(known?).clone());
-        findings.push(Finding {
+        findings.push(AuditFinding {
             occurred_at: entry.occurred_at,
             event_type: Some(event_type),
             event_id: Some(entry.event_id),
@@ -132,7 +130,7 @@ pub(super) fn judge(
     };
     let ingress: HashMap<_, _> = held.ingress.iter().flatten().map(|entry| (entry.event_id, entry)).collect();
     for entry in held.ingress.iter().flatten().filter(|entry| entry.stage == Stage::Committed) {
-        say(entry, None, INGRESS, (Standing::NotPublished, in_outbox(entry, event_type, now)));
+        say(entry, None, INGRESS, (EventStanding::NotPublished, in_outbox(entry, event_type, now)));
     }
     for (service, entries) in [(ORDER_SERVICE, &held.order_service), (NOTIFIER, &held.notifier)] {
         let known: HashMap<_, _> = entries.iter().map(|entry| (entry.event_id, entry)).collect();
@@ -144,7 +142,7 @@ pub(super) fn judge(
             let committed = ingress.get(&entry.event_id).copied();
             if held.ingress.is_some() && committed.is_none() {
                 let why = "known here, and never committed by the ingress".to_owned();
-                say(entry, None, service, (Standing::Unexpected, why));
+                say(entry, None, service, (EventStanding::Unexpected, why));
             } else if let Some(standing) = standing(entry, now) {
                 say(entry, committed, service, standing);
             }
@@ -165,21 +163,21 @@ fn in_outbox(entry: &Entry, event_type: EventType, now: OffsetDateTime) -> Strin
     }
 }
 
-fn not_there(entry: &Entry, now: OffsetDateTime, retries: Duration) -> (Standing, String) {
+fn not_there(entry: &Entry, now: OffsetDateTime, retries: Duration) -> (EventStanding, String) {
     let since = now - entry.occurred_at;
     if since <= retries {
         let why = format!("committed {} ago and published: on its way, or in a retry queue", age(since));
-        return (Standing::Retrying, why);
+        return (EventStanding::Retrying, why);
     }
     let why = format!(
         "published, neither handled nor parked {} after its commit: lost, or behind others in its queue",
         age(since)
     );
-    (Standing::Missing, why)
+    (EventStanding::Missing, why)
 }
 
 /// Of what a consumer holds, what is not done with.
-fn standing(entry: &Entry, now: OffsetDateTime) -> Option<(Standing, String)> {
+fn standing(entry: &Entry, now: OffsetDateTime) -> Option<(EventStanding, String)> {
     let attempts = entry.attempts.unwrap_or_default();
     match entry.stage {
         Stage::Pending => {
@@ -188,15 +186,15 @@ fn standing(entry: &Entry, now: OffsetDateTime) -> Option<(Standing, String)> {
                 Some(next) => format!("due since {}", text(next)),
                 None => "due".to_owned(),
             };
-            Some((Standing::Pending, format!("{attempts} failed attempts, {due}")))
+            Some((EventStanding::Pending, format!("{attempts} failed attempts, {due}")))
         }
         Stage::Parked => {
             let reason = entry.reason.as_deref().unwrap_or("no reason");
             let detail = entry.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
             let why = format!("{reason}{detail} ({attempts} attempts)");
             Some(match &entry.queue {
-                Some(queue) => (Standing::DeadLetter, format!("{queue}.dlq: {why}")),
-                None => (Standing::Parked, why),
+                Some(queue) => (EventStanding::DeadLetter, format!("{queue}.dlq: {why}")),
+                None => (EventStanding::Parked, why),
             })
         }
         _ => None,

@@ -1,8 +1,8 @@
 //! An audit for people.
 
-use events::trial_balance::{self, TrialBalance};
+use admin_api::trial_balance::{self, TrialBalance};
 
-use super::{Audit, Finding, rfc3339};
+use super::{Audit, AuditFinding, rfc3339};
 use crate::output;
 
 /// The longest table of findings.
@@ -54,7 +54,7 @@ fn print_ledger(ledger: &TrialBalance) -> anyhow::Result<()> {
     output::line(format!("ledger: NOT balanced, {} findings", ledger.findings.len()))
 }
 
-fn ledger_cells(finding: &trial_balance::Finding) -> [String; 5] {
+fn ledger_cells(finding: &trial_balance::LedgerFinding) -> [String; 5] {
     [
         finding.kind.as_str().to_owned(),
         finding.subject.clone(),
@@ -64,7 +64,7 @@ fn ledger_cells(finding: &trial_balance::Finding) -> [String; 5] {
     ]
 }
 
-fn cells(finding: &Finding) -> [String; 7] {
+fn cells(finding: &AuditFinding) -> [String; 7] {
     let at = finding.occurred_at;
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     [

@@ -5,19 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use admin_api::audit::Span;
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use clap::Args;
-use events::audit::Span;
+use futures_util::future::OptionFuture;
 use metrics::gauge;
 use serde::Serialize;
 use service::{Shutdown, http, telemetry};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
-use super::{Audit, Plan, audit, parse_span, rfc3339, with_ledger};
+use super::{Audit, Plan, audit, metric_table, parse_span, rfc3339, with_ledger};
 use crate::{
     admin::Admin,
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -37,7 +38,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) struct WatchOptions {
     /// Audit again and again until Ctrl-C or SIGTERM, one line each time. The last ten minutes every time, the whole window
     /// and the ledger every ten minutes.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["from", "to"])]
     pub(super) watch: bool,
     /// How long to wait between two audits.
     #[arg(long, value_parser = parse_span, default_value = "30s", requires = "watch")]
@@ -81,36 +82,47 @@ struct Round {
     oldest_seconds: i64,
 }
 
-/// Audits until a signal. A round that fails is told, and the next one tries again. `limits`: how long events may be under
-/// way, and in retry queues.
+/// How long events may be on their way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AllowedTime {
+    /// Before they count as pending.
+    pub(super) settle: Duration,
+    /// In retry queues.
+    pub(super) retries: Duration,
+}
+
+/// Audits until a signal. A round that fails is told, and the next one tries again.
 pub(super) async fn run(
     admin: &Admin,
     options: &WatchOptions,
-    limits: (Duration, Duration),
+    allowed: AllowedTime,
     json: bool,
-) -> Outcome {
+) -> CommandResult {
     telemetry::metrics();
-    let shutdown = Shutdown::on_signals(GRACE).map_err(anyhow::Error::from)?;
+    metric_table::describe();
+    let shutdown = Shutdown::on_signals(Duration::ZERO, GRACE).map_err(anyhow::Error::from)?;
     let server = match options.listen {
         Some(addr) => {
             let listener = http::bind(addr).await.map_err(anyhow::Error::from)?;
-            let routes = http::shell(Router::new().route("/metrics", get(exported)), http::Limits::default());
-            Some(tokio::spawn(http::serve(listener, routes, shutdown.soft.clone())))
+            let routes = Router::new().route("/metrics", get(exported));
+            let routes = http::with_standard_layers(routes, http::Listener::Admin, http::Limits::default());
+            let patience = http::Patience::default();
+            Some(http::serve(listener, routes, patience, http::Stop::at(shutdown.soft.clone())))
         }
         None => None,
     };
-    let watching = shutdown.soft.run_until_cancelled(watch(admin, options, limits, json)).await;
-    shutdown.soft.cancel();
-    if let Some(server) = server {
-        // Nobody is left who needs an answer.
-        let _ended = shutdown.until_hard(server).await;
-    }
-    watching.unwrap_or(Ok(()))
+    let watching = async {
+        let watched = shutdown.soft.run_until_cancelled(watch(admin, options, allowed, json)).await;
+        shutdown.soft.cancel();
+        watched
+    };
+    let serving = shutdown.until_hard(OptionFuture::from(server));
+    tokio::join!(watching, serving).0.unwrap_or(Ok(()))
 }
 
 /// Ends only with an error that will not pass.
-async fn watch(admin: &Admin, options: &WatchOptions, limits: (Duration, Duration), json: bool) -> Outcome {
-    let mut watcher = Watcher { admin, window: options.window, limits, before: None };
+async fn watch(admin: &Admin, options: &WatchOptions, allowed: AllowedTime, json: bool) -> CommandResult {
+    let mut watcher = Watcher { admin, window: options.window, allowed, before: None };
     loop {
         match watcher.round().await {
             Ok(round) => {
@@ -127,7 +139,7 @@ async fn watch(admin: &Admin, options: &WatchOptions, limits: (Duration, Duratio
 struct Watcher<'a> {
     admin: &'a Admin,
     window: Duration,
-    limits: (Duration, Duration),
+    allowed: AllowedTime,
     /// What lies before the part that every round looks at: where that begins, when it was looked at, what was found.
     before: Option<(OffsetDateTime, Instant, Totals)>,
 }
@@ -148,12 +160,12 @@ impl Watcher<'_> {
             }
         };
         let span = Span { from: boundary.max(now - self.window), to: now };
-        let recent = audit(self.admin, self.plan(span, now - self.limits.0)).await?;
+        let recent = audit(self.admin, self.plan(span, now - self.allowed.settle)).await?;
         Ok(Round::new(now, before.and(Totals::of(&recent))))
     }
 
     fn plan(&self, span: Span, settled: OffsetDateTime) -> Plan {
-        Plan { span, settled, retries: self.limits.1 }
+        Plan { span, settled, retries: self.allowed.retries }
     }
 }
 
@@ -220,7 +232,7 @@ impl Round {
 }
 
 async fn exported() -> ([(axum::http::HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, PROMETHEUS)], telemetry::metrics().render())
+    ([(CONTENT_TYPE, PROMETHEUS)], telemetry::render())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is printed.
 
-use channels::{Answer, ChannelFact};
+use channels::{ChannelAnswer, ChannelFact};
 use events::{ContradictionReason, FactKind};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ pub(super) struct Report {
     pub(super) accepted: bool,
     /// `ok`, `refund_event`, `no_transition`, what cannot be booked (`refund_failed`), or why not, in one word.
     pub(super) reason: &'static str,
+    /// What the ingress counts it as: the `outcome` of `payrelay_callbacks_total`.
+    outcome: &'static str,
     /// What it states, if it is authentic and concerns a pay order.
     fact: Option<Value>,
     /// The reason in words.
@@ -24,13 +26,24 @@ pub(super) struct Report {
 
 impl Report {
     /// Neither authentic nor readable.
-    pub(super) fn refused(reason: &'static str, detail: String, answer: Answer) -> Self {
-        Self { accepted: false, reason, fact: None, detail: Some(detail), answer: told(answer) }
+    pub(super) fn refused(reason: &'static str, detail: String, answer: ChannelAnswer) -> Self {
+        Self {
+            accepted: false,
+            reason,
+            outcome: reason,
+            fact: None,
+            detail: Some(detail),
+            answer: told(answer),
+        }
     }
 
     /// Good, and of no concern, or nothing that can be booked.
-    pub(super) fn ignored(reason: &'static str, detail: String, answer: Answer) -> Self {
-        Self { accepted: true, reason, fact: None, detail: Some(detail), answer: told(answer) }
+    pub(super) fn ignored(
+        outcome: &'static str,
+        (reason, detail): (&'static str, String),
+        answer: ChannelAnswer,
+    ) -> Self {
+        Self { accepted: true, reason, outcome, fact: None, detail: Some(detail), answer: told(answer) }
     }
 
     /// Good, and not true of the pay order.
@@ -38,23 +51,25 @@ impl Report {
         reason: ContradictionReason,
         detail: String,
         stated: &ChannelFact,
-        answer: Answer,
+        answer: ChannelAnswer,
     ) -> Self {
         let fact = Some(fact(stated));
-        Self { accepted: false, reason: reason.as_str(), fact, detail: Some(detail), answer: told(answer) }
+        let reason = reason.as_str();
+        Self { accepted: false, reason, outcome: reason, fact, detail: Some(detail), answer: told(answer) }
     }
 
     /// Good.
-    pub(super) fn stating(stated: &ChannelFact, answer: Answer) -> Self {
+    pub(super) fn stating(stated: &ChannelFact, answer: ChannelAnswer) -> Self {
         let reason = match stated.fact.kind {
             FactKind::PartRefunded { .. } => "refund_event",
             _ => "ok",
         };
-        Self { accepted: true, reason, fact: Some(fact(stated)), detail: None, answer: told(answer) }
+        let fact = Some(fact(stated));
+        Self { accepted: true, reason, outcome: "applied", fact, detail: None, answer: told(answer) }
     }
 }
 
-fn told(Answer { status, content_type, body }: Answer) -> Value {
+fn told(ChannelAnswer { status, content_type, body }: ChannelAnswer) -> Value {
     json!({ "status": status, "content_type": content_type, "body": body })
 }
 

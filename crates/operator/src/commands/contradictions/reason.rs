@@ -1,7 +1,8 @@
 //! The reasons of contradictions, and who records them; the statuses, as arguments.
 
+use admin_api::contradiction::Wants;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use events::{ContradictionReason, contradiction::Wants};
+use events::ContradictionReason;
 use order_service::store::contradictions::Reason as OrderReason;
 
 use crate::admin::AdminClient;

@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use messaging::{Broker, DeadLetter, DeadLetters};
+use messaging::{Broker, DeadLetter, DeadLetters, MAX_REMOVED};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{BATCH, Selection, broker, open, view};
+use super::{Selection, broker, open, view};
 use crate::{
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct Discard {
 }
 
 /// Discards what matches, after asking, and prints how many.
-pub(super) async fn run(options: &Discard, json: bool) -> Outcome {
+pub(super) async fn run(options: &Discard, json: bool) -> CommandResult {
     if !options.yes && !io::stdin().is_terminal() {
         return Err(Failure::Usage("--yes: expected it, for there is no terminal to ask at".to_owned()));
     }
@@ -47,7 +47,7 @@ pub(super) async fn run(options: &Discard, json: bool) -> Outcome {
     let mut file = open_file(&options.file)?;
     let mut letters = open(&broker, &options.selection.queue).await?;
     let mut discarded = 0;
-    let result = discard(&mut letters, &mut file, options, (limit, &mut discarded)).await;
+    let result = discard(&mut letters, &mut file, options, limit, &mut discarded).await;
     let closed = letters.close().await.map_err(broker::failure);
     if json {
         output::json(&json!({ "discarded": discarded, "file": options.file.display().to_string() }))?;
@@ -93,10 +93,11 @@ async fn discard(
     letters: &mut DeadLetters,
     file: &mut File,
     options: &Discard,
-    (limit, discarded): (usize, &mut usize),
-) -> Outcome {
+    limit: usize,
+    discarded: &mut usize,
+) -> CommandResult {
     while *discarded < limit {
-        let wanted = BATCH.min(limit - *discarded);
+        let wanted = MAX_REMOVED.min(limit - *discarded);
         let batch = letters.gather(wanted, |letter| options.selection.matches(letter)).await;
         let batch = batch.map_err(broker::failure)?;
         if batch.is_empty() {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use messaging::{ConsumerQueue, DeadLetter, DeadLetters, LOOK};
+use messaging::{ConsumerQueue, DeadLetter, DeadLetters, MAX_INSPECTED};
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{broker, missing, queues, view};
-use crate::{failure::Outcome, output};
+use crate::{failure::CommandResult, output};
 
 /// One dead-letter queue.
 #[derive(Debug, Serialize)]
@@ -38,7 +38,7 @@ impl Row {
 }
 
 /// Lists all dead-letter queues, the empty ones, too.
-pub(super) async fn run(json: bool) -> Outcome {
+pub(super) async fn run(json: bool) -> CommandResult {
     let broker = broker::from_env("dlq list")?;
     let mut rows = Vec::new();
     for queue in queues() {
@@ -57,7 +57,9 @@ pub(super) async fn run(json: bool) -> Outcome {
     });
     output::table(["QUEUE", "DEPTH", "OLDEST", "REASONS"], lines)?;
     if rows.iter().any(|row| row.depth as usize > row.looked_at) {
-        output::progress(format!("age and reasons are those of the first {LOOK} messages of a queue"));
+        output::progress(format!(
+            "age and reasons are those of the first {MAX_INSPECTED} messages of a queue"
+        ));
     }
     Ok(())
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use messaging::{DeadLetters, Outcome as Published, Publisher, ReplayError};
+use messaging::{DeadLetters, MAX_REMOVED, PublishOutcome, Publisher, ReplayError};
 use serde::Serialize;
 use service::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
-use super::{BATCH, Selection, broker, open};
+use super::{Selection, broker, open};
 use crate::{
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -49,13 +49,14 @@ struct Counts {
 }
 
 /// Replays what matches, and prints how many.
-pub(super) async fn run(options: &Replay, json: bool) -> Outcome {
+pub(super) async fn run(options: &Replay, json: bool) -> CommandResult {
     let broker = broker::from_env("dlq replay")?;
     let mut letters = open(&broker, &options.selection.queue).await?;
-    let interrupt = Shutdown::on_signals(GRACE).context("cannot wait for signals")?;
+    let interrupt = Shutdown::on_signals(Duration::ZERO, GRACE).context("cannot wait for signals")?;
     let publisher = Publisher::spawn(broker, interrupt.hard.clone());
     let mut counts = Counts { left: letters.depth() as usize, ..Counts::default() };
-    let replayed = replay(&mut letters, &publisher, options, (&interrupt, &mut counts)).await;
+    let replayed = replay(&mut letters, &publisher, options, &interrupt, &mut counts).await;
+    publisher.close().await;
     let closed = letters.close().await.map_err(broker::failure);
     if json {
         output::json(&counts)?;
@@ -71,11 +72,12 @@ async fn replay(
     letters: &mut DeadLetters,
     publisher: &Publisher,
     options: &Replay,
-    (interrupt, counts): (&Shutdown, &mut Counts),
-) -> Outcome {
+    interrupt: &Shutdown,
+    counts: &mut Counts,
+) -> CommandResult {
     let mut due = Instant::now();
     let limit = options.limit.unwrap_or(usize::MAX);
-    let batch_size = BATCH.min(options.rate as usize);
+    let batch_size = MAX_REMOVED.min(options.rate as usize);
     while counts.replayed < limit {
         let wanted = batch_size.min(limit - counts.replayed);
         let gathering = letters.gather(wanted, |letter| options.selection.matches(letter));
@@ -100,14 +102,14 @@ async fn replay(
 }
 
 /// Counts a batch. Where the queue does not take a message it will not take the next one either.
-fn count(outcomes: &[Published], counts: &mut Counts) -> Outcome {
-    let confirmed = outcomes.iter().filter(|outcome| **outcome == Published::Confirmed).count();
+fn count(outcomes: &[PublishOutcome], counts: &mut Counts) -> CommandResult {
+    let confirmed = outcomes.iter().filter(|outcome| **outcome == PublishOutcome::Confirmed).count();
     counts.replayed += confirmed;
     counts.failed += outcomes.len() - confirmed;
     counts.left = counts.left.saturating_sub(confirmed);
-    match outcomes.iter().find(|outcome| **outcome != Published::Confirmed) {
+    match outcomes.iter().find(|outcome| **outcome != PublishOutcome::Confirmed) {
         None => Ok(()),
-        Some(Published::Returned { .. }) => Err(Failure::Findings(
+        Some(PublishOutcome::Returned { .. }) => Err(Failure::Findings(
             "the queue is missing, so the messages stay: payrelay topology apply".to_owned(),
         )),
         Some(_) => Err(Failure::Findings(

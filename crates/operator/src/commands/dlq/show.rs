@@ -4,13 +4,13 @@ use messaging::{DeadLetter, DeadLetters};
 use serde_json::Value;
 
 use super::{Selection, broker, missing, view};
-use crate::{failure::Outcome, output};
+use crate::{failure::CommandResult, output};
 
 /// Bytes of a body that cannot be decoded, as they are shown.
 const BODY_BYTES: usize = 256;
 
 /// Shows the first messages that match.
-pub(super) async fn run(selection: &Selection, limit: usize, json: bool) -> Outcome {
+pub(super) async fn run(selection: &Selection, limit: usize, json: bool) -> CommandResult {
     let broker = broker::from_env("dlq show")?;
     let queue = &selection.queue;
     let look = DeadLetters::look(&broker, queue).await.map_err(broker::failure)?;

@@ -5,10 +5,10 @@ mod servers;
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use messaging::Finding;
+use messaging::DoctorFinding;
 use time::Duration;
 
-use super::gather::{Answer, Facts};
+use super::gather::{CheckupAnswer, Facts};
 
 /// Clocks further apart are worth a warning: times of events are compared with those of channels.
 const SKEW_WARNING: Duration = Duration::seconds(5);
@@ -18,7 +18,7 @@ const SKEW_ERROR: Duration = Duration::seconds(60);
 const METADATA: &str = "169.254.169.254";
 
 /// Everything that is not as it must be.
-pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
+pub(super) fn examine(facts: &Facts) -> Vec<DoctorFinding> {
     let mut findings = unreachable(facts);
     findings.extend(disagreements(facts));
     findings.extend(clocks(facts));
@@ -30,10 +30,10 @@ pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn unreachable(facts: &Facts) -> Vec<Finding> {
+fn unreachable(facts: &Facts) -> Vec<DoctorFinding> {
     let silent = facts.services.iter().filter_map(|told| Some((told, told.answer.as_ref().err()?)));
-    let finding = |(told, problem): (&super::gather::Told, &String)| {
-        Finding::error(
+    let finding = |(told, problem): (&super::gather::ServiceCheckup, &String)| {
+        DoctorFinding::error(
             "service_unreachable",
             format!("service {}", told.service),
             (format!("its checkup at {}", told.url), problem.as_str()),
@@ -44,8 +44,8 @@ fn unreachable(facts: &Facts) -> Vec<Finding> {
 }
 
 /// What all services must be told alike.
-fn disagreements(facts: &Facts) -> Vec<Finding> {
-    let differing = |read: &dyn Fn(&Answer) -> Option<String>| {
+fn disagreements(facts: &Facts) -> Vec<DoctorFinding> {
+    let differing = |read: &dyn Fn(&CheckupAnswer) -> Option<String>| {
         let told: Vec<_> =
             facts.answers().filter_map(|(told, answer)| Some((told.service, read(answer)?))).collect();
         let values: BTreeSet<_> = told.iter().map(|(_, value)| value).collect();
@@ -54,7 +54,7 @@ fn disagreements(facts: &Facts) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     if let Some(found) = differing(&|answer| Some(answer.common.version.clone())) {
-        findings.push(Finding::warning(
+        findings.push(DoctorFinding::warning(
             "versions_differ",
             "services",
             ("one version of all", found),
@@ -62,11 +62,11 @@ fn disagreements(facts: &Facts) -> Vec<Finding> {
         ));
     }
     let expected = facts.topology.retry.to_string();
-    let same = |answer: &Answer| answer.common.retry_delays == expected;
+    let same = |answer: &CheckupAnswer| answer.common.retry_delays == expected;
     if !facts.answers().all(|(_, answer)| same(answer)) {
         let all =
             facts.answers().map(|(told, answer)| format!("{} {}", told.service, answer.common.retry_delays));
-        findings.push(Finding::error(
+        findings.push(DoctorFinding::error(
             "retry_delays_differ",
             "services",
             (
@@ -76,13 +76,13 @@ fn disagreements(facts: &Facts) -> Vec<Finding> {
             "set PAYRELAY_RETRY_DELAYS alike on every service: it names the retry queues",
         ));
     }
-    let merchant = |answer: &Answer| {
+    let merchant = |answer: &CheckupAnswer| {
         // The ingress has none.
         let of_consumer = answer.channel_accounts.is_none();
         of_consumer.then(|| answer.default_merchant_id.clone().unwrap_or_else(|| "none".to_owned()))
     };
     if let Some(found) = differing(&merchant) {
-        findings.push(Finding::warning(
+        findings.push(DoctorFinding::warning(
             "default_merchant_differs",
             "services",
             ("one PAYRELAY_DEFAULT_MERCHANT_ID on order-service and merchant-notifier", found),
@@ -92,7 +92,7 @@ fn disagreements(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn clocks(facts: &Facts) -> Vec<Finding> {
+fn clocks(facts: &Facts) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     for (told, answer) in facts.answers() {
         let database = Duration::milliseconds(answer.common.database.ahead_ms);
@@ -104,7 +104,7 @@ fn clocks(facts: &Facts) -> Vec<Finding> {
                 format!("a clock within {SKEW_WARNING} of {whose}"),
                 format!("{} s apart", ahead.abs().whole_seconds()),
             );
-            let make = if ahead.abs() > SKEW_ERROR { Finding::error } else { Finding::warning };
+            let make = if ahead.abs() > SKEW_ERROR { DoctorFinding::error } else { DoctorFinding::warning };
             let subject = format!("service {}", told.service);
             let to_do = "synchronise the clocks (NTP): signatures expire by them, and events are put into days by them";
             findings.push(make("clock_skew", subject, compared, to_do));
@@ -114,20 +114,28 @@ fn clocks(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Settings of one service that leave it without work or without guard.
-fn settings(facts: &Facts) -> Vec<Finding> {
+fn settings(facts: &Facts) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     for (told, answer) in facts.answers() {
         let subject = format!("service {}", told.service);
         if answer.channel_accounts == Some(0) {
-            findings.push(Finding::warning(
+            findings.push(DoctorFinding::warning(
                 "no_channel_account",
                 &subject,
                 ("at least one channel account", "none: every callback is refused"),
                 "name the accounts in the file of PAYRELAY_CHANNELS_FILE",
             ));
         }
+        if let Some(problem) = &answer.not_relayed {
+            findings.push(DoctorFinding::error(
+                "nobody_relays",
+                &subject,
+                ("a relay that leads each outbox shard", problem.as_str()),
+                "see the log of every ingress, and whether the server has connections left; end a session that holds the lock and is no ingress: SELECT pg_terminate_backend(pid)",
+            ));
+        }
         for network in answer.allowed_networks.iter().filter(|network| is_wide(network)) {
-            findings.push(Finding::warning(
+            findings.push(DoctorFinding::warning(
                 "webhook_networks_wide",
                 &subject,
                 ("PAYRELAY_ALLOWED_WEBHOOK_CIDRS as narrow as the merchants' networks", network.as_str()),
@@ -147,7 +155,7 @@ fn is_wide(network: &str) -> bool {
 }
 
 /// What may still come back must not be older than what is kept of it.
-fn retention(facts: &Facts) -> Option<Finding> {
+fn retention(facts: &Facts) -> Option<DoctorFinding> {
     let kept = facts.answers().map(|(_, answer)| answer.common.retention_days).min()?;
     let pending = facts.answers().filter_map(|(_, answer)| Some(("the outbox", answer.oldest_pending?)));
     let dead = facts.oldest_dead.iter().map(|(queue, at)| (queue.as_str(), *at));
@@ -155,7 +163,7 @@ fn retention(facts: &Facts) -> Option<Finding> {
     let age_days = (facts.now - oldest).whole_days();
     // A day to replay it in.
     (age_days + 1 >= i64::from(kept)).then(|| {
-        Finding::warning(
+        DoctorFinding::warning(
             "retention_short",
             "services",
             (

@@ -1,11 +1,12 @@
 //! Asking services and servers. What does not answer is noted and the rest is asked all the same.
 
 use futures_util::future::join_all;
-use messaging::management::{Held, Management};
-use messaging::{Broker, DeadLetters, Finding, RetryDelays, Topology};
+use messaging::management::{HeldVhost, Management};
+use messaging::{Broker, DeadLetters, DoctorFinding, Error, RetryDelays, Topology};
 use serde::Deserialize;
 use service::Loader;
 use service::checkup::Checkup;
+use service::config::AmqpSettings;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -17,38 +18,40 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) now: OffsetDateTime,
-    pub(super) services: Vec<Told>,
+    pub(super) services: Vec<ServiceCheckup>,
     /// What the broker must hold.
     pub(super) topology: Topology,
     /// Whether RabbitMQ answers to AMQP; `None` without `PAYRELAY_AMQP_URL`.
     pub(super) broker: Option<Result<(), String>>,
     /// What AMQP alone shows; empty where the management API was read, which shows more.
-    pub(super) inspected: Vec<Finding>,
+    pub(super) inspected: Vec<DoctorFinding>,
     /// What the management API shows, or why it could not be read.
-    pub(super) held: Result<Held, String>,
+    pub(super) held: Result<HeldVhost, String>,
     /// The oldest message of each dead-letter queue that holds any.
     pub(super) oldest_dead: Vec<(String, OffsetDateTime)>,
 }
 
 /// What a service told.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct ServiceCheckup {
     pub(super) service: &'static str,
     pub(super) url: String,
-    pub(super) answer: Result<Answer, String>,
+    pub(super) answer: Result<CheckupAnswer, String>,
     /// How far its clock is surely ahead of ours, or behind.
     pub(super) ahead: Duration,
 }
 
 /// The answer of `/admin/checkup`. What a service has nothing to say of it leaves out.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct CheckupAnswer {
     #[serde(flatten)]
     pub(super) common: Checkup<storage::Checkup>,
     pub(super) channel_accounts: Option<usize>,
     pub(super) management_url: Option<String>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub(super) oldest_pending: Option<OffsetDateTime>,
+    /// Why nobody seems to relay.
+    pub(super) not_relayed: Option<String>,
     pub(super) default_merchant_id: Option<String>,
     #[serde(default)]
     pub(super) allowed_networks: Vec<String>,
@@ -63,7 +66,7 @@ impl Facts {
         answered.chain(broker).chain(management).collect()
     }
 
-    pub(super) fn answers(&self) -> impl Iterator<Item = (&Told, &Answer)> {
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&ServiceCheckup, &CheckupAnswer)> {
         self.services.iter().filter_map(|told| Some((told, told.answer.as_ref().ok()?)))
     }
 }
@@ -74,15 +77,16 @@ impl Facts {
 /// For wrong usage only.
 pub(super) async fn facts(admin: &Admin, management_url: Option<&str>) -> Result<Facts, Failure> {
     let mut loader = Loader::from_env();
-    let amqp_url = loader.optional_secret("PAYRELAY_AMQP_URL");
+    let amqp = AmqpSettings::optional(&mut loader);
     let retry = loader.optional::<RetryDelays>("PAYRELAY_RETRY_DELAYS", "5s,30s,5m");
     loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
-    let broker = amqp_url.map(|url| Broker::new(url.expose(), "payrelay doctor")).transpose();
+    let broker =
+        amqp.map(|amqp| Broker::with_tls(amqp.url.expose(), amqp.tls, "payrelay doctor")).transpose();
     let broker = broker.map_err(|error| Failure::Usage(format!("PAYRELAY_AMQP_URL: {error}")))?;
 
     let clients = [&admin.ingress, &admin.order_service, &admin.notifier];
     let services = join_all(clients.map(ask)).await;
-    let told = |read: fn(&Answer) -> Option<String>| {
+    let told = |read: fn(&CheckupAnswer) -> Option<String>| {
         services.iter().find_map(|told| read(told.answer.as_ref().ok()?))
     };
     let of_services =
@@ -112,9 +116,10 @@ pub(super) async fn facts(admin: &Admin, management_url: Option<&str>) -> Result
     Ok(Facts { services, ..facts })
 }
 
-async fn ask(client: &AdminClient) -> Told {
+async fn ask(client: &AdminClient) -> ServiceCheckup {
     let asked_at = OffsetDateTime::now_utc();
-    let answer = client.get::<Answer>("/admin/checkup", &[]).await.map_err(|failure| failure.to_string());
+    let answer =
+        client.get::<CheckupAnswer>("/admin/checkup", &[]).await.map_err(|failure| failure.to_string());
     let took: Duration = OffsetDateTime::now_utc() - asked_at;
     let ahead = answer.as_ref().map_or(Duration::ZERO, |answer| {
         let now = OffsetDateTime::UNIX_EPOCH + Duration::milliseconds(answer.common.now_unix_ms);
@@ -122,11 +127,11 @@ async fn ask(client: &AdminClient) -> Told {
         // The answer was given at some time in between.
         if ahead.abs() <= took / 2 { Duration::ZERO } else { ahead }
     });
-    Told { service: client.service(), url: client.url().to_owned(), answer, ahead }
+    ServiceCheckup { service: client.service(), url: client.url().to_owned(), answer, ahead }
 }
 
 /// Reads the first management API that answers.
-async fn held(broker: &Broker, urls: &[String]) -> Result<Held, String> {
+async fn held(broker: &Broker, urls: &[String]) -> Result<HeldVhost, String> {
     let mut problems = Vec::new();
     for url in urls {
         let read = match Management::new(url, broker) {
@@ -154,11 +159,20 @@ async fn ask_broker(broker: &Broker, facts: &mut Facts) {
         return;
     }
     for queue in &facts.topology.queues {
-        // One that is missing is found otherwise.
-        if let Ok(Some((_, letters))) = DeadLetters::look(broker, queue).await
-            && let Some(oldest) = letters.iter().filter_map(|letter| letter.first_seen).min()
-        {
-            facts.oldest_dead.push((queue.dead_letter_queue(), oldest));
+        let name = queue.dead_letter_queue();
+        match DeadLetters::look(broker, queue).await {
+            Ok(Some((_, letters))) => {
+                let oldest = letters.iter().filter_map(|letter| letter.first_seen).min();
+                facts.oldest_dead.extend(oldest.map(|oldest| (name, oldest)));
+            }
+            Err(error @ Error::Denied { .. }) => facts.inspected.push(DoctorFinding::warning(
+                "queue_unread",
+                format!("queue {name}"),
+                ("the right to look into it", error.to_string()),
+                "grant it, or ask as the services' user: nobody knows how old its messages are",
+            )),
+            // One that is missing is found otherwise.
+            Ok(None) | Err(_) => {}
         }
     }
 }

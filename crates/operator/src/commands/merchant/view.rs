@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::IngressMerchant;
-use crate::{failure::Outcome, output};
+use crate::{failure::CommandResult, output};
 
 /// The columns of a listing.
 pub(super) const HEADER: [&str; 6] = ["MERCHANT", "NAME", "ENABLED", "WEBHOOKS", "FORMAT", "WEBHOOK URL"];
@@ -144,7 +144,7 @@ fn none() -> String {
     "-".to_owned()
 }
 
-pub(super) fn show(merchant: &Merchant, json: bool) -> Outcome {
+pub(super) fn show(merchant: &Merchant, json: bool) -> CommandResult {
     if json {
         return Ok(output::json(merchant)?);
     }
@@ -176,7 +176,7 @@ pub(super) fn show(merchant: &Merchant, json: bool) -> Outcome {
 }
 
 /// Prints names and values, one pair a line.
-pub(super) fn print(rows: Vec<(&str, String)>) -> Outcome {
+pub(super) fn print(rows: Vec<(&str, String)>) -> CommandResult {
     for (name, value) in rows {
         output::line(format!("{name:<16}{value}"))?;
     }

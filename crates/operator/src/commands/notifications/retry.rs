@@ -1,6 +1,7 @@
 //! `payrelay notifications retry`: first what it would do, then, once agreed to, a little at a time.
 
 use std::{
+    fmt,
     io::{IsTerminal, stdin},
     num::NonZeroU32,
     str::FromStr,
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use super::Filter;
 use crate::{
     admin::Admin,
-    failure::{Failure, Outcome},
+    failure::{CommandResult, Failure},
     output,
 };
 
@@ -41,9 +42,9 @@ pub(crate) struct Retry {
     yes: bool,
 }
 
-/// Notifications a second.
+/// How many a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rate(NonZeroU32);
+pub(crate) struct Rate(NonZeroU32);
 
 impl FromStr for Rate {
     type Err = String;
@@ -55,14 +56,20 @@ impl FromStr for Rate {
     }
 }
 
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
 impl Rate {
     /// How many at once, and how long until the next ones.
-    fn batches(self) -> (u32, Duration) {
+    pub(crate) fn batches(self) -> (u32, Duration) {
         let size = self.0.get().div_ceil(BATCHES_PER_SECOND);
         (size, Duration::from_secs(1) * size / self.0.get())
     }
 
-    fn time_for(self, count: u64) -> Duration {
+    pub(crate) fn time_for(self, count: u64) -> Duration {
         Duration::from_secs(count.div_ceil(self.0.get().into()))
     }
 }
@@ -91,7 +98,7 @@ struct Summary {
 }
 
 /// Shows what there is to retry, asks, and makes it due at the rate given.
-pub(super) async fn run(admin: &Admin, retry: &Retry, json: bool) -> Outcome {
+pub(super) async fn run(admin: &Admin, retry: &Retry, json: bool) -> CommandResult {
     let mut selection = retry.filter.parameters()?;
     selection.extend(retry.notification_id.map(|id| ("notification_id", id.to_string())));
     let preview = admin.notifier.get("/admin/notifications/retryable", &selection).await?;
@@ -102,7 +109,7 @@ pub(super) async fn run(admin: &Admin, retry: &Retry, json: bool) -> Outcome {
         }
         0
     } else {
-        agree(retry.yes)?;
+        agree(retry.yes, "nothing was retried")?;
         send(admin, &selection, &preview, retry.rate).await?
     };
     let summary = Summary { found: preview.count, retried, held: preview.held };
@@ -116,10 +123,9 @@ fn describe(preview: &Preview, rate: Rate) -> anyhow::Result<()> {
     let Preview { count, oldest, held, .. } = preview;
     match oldest {
         Some(oldest) => output::progress(format!(
-            "{count} to retry, the oldest of {}; about {} s at {}/s",
+            "{count} to retry, the oldest of {}; about {} s at {rate}",
             oldest.format(&Rfc3339)?,
             rate.time_for(*count).as_secs(),
-            rate.0
         )),
         None => output::progress("nothing to retry"),
     }
@@ -132,7 +138,7 @@ fn describe(preview: &Preview, rate: Rate) -> anyhow::Result<()> {
 }
 
 /// Why one notification is not retried.
-async fn explain(admin: &Admin, id: Uuid) -> Outcome {
+async fn explain(admin: &Admin, id: Uuid) -> CommandResult {
     let shown: Value = admin.notifier.get(&format!("/admin/notifications/{id}"), &[]).await?;
     let [status, next] = ["status", "next_attempt_at"].map(|field| output::cell(&shown[field]));
     match status.as_str() {
@@ -143,7 +149,8 @@ async fn explain(admin: &Admin, id: Uuid) -> Outcome {
     Ok(())
 }
 
-fn agree(yes: bool) -> Outcome {
+/// Asks whether to go on. `otherwise` says what came of a no.
+pub(crate) fn agree(yes: bool, otherwise: &str) -> CommandResult {
     if yes {
         return Ok(());
     }
@@ -156,7 +163,7 @@ fn agree(yes: bool) -> Outcome {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(Failure::Findings("nothing was retried".to_owned()))
+    Err(Failure::Findings(otherwise.to_owned()))
 }
 
 /// Goes on until nothing is left of what was there at the preview; what others retried or delivered meanwhile is left out

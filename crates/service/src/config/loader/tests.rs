@@ -33,14 +33,16 @@ impl Drop for File {
 #[test]
 fn a_secret_may_come_from_a_file() {
     let file = File::new("secret", "hunter2\n");
-    let mut loader = loader(&[("TOKEN_FILE", file.path())]);
+    let marked = File::new("marked", "\u{feff}hunter2\r\n");
+    let mut loader = loader(&[("TOKEN_FILE", file.path()), ("MARKED_FILE", marked.path())]);
     assert_eq!(loader.secret("TOKEN").expose(), "hunter2");
+    assert_eq!(loader.secret("MARKED").expose(), "hunter2");
     loader.finish().unwrap();
 }
 
 #[test]
 fn a_secret_that_cannot_be_had_is_told_by_the_variable_at_fault() {
-    let (empty, full) = (File::new("empty", "\n"), File::new("full", "hunter2"));
+    let (empty, full) = (File::new("empty", "\u{feff}\n"), File::new("full", "hunter2"));
     let mut loader = loader(&[
         ("AWAY_FILE", "/nowhere/token"),
         ("EMPTY_FILE", empty.path()),

@@ -8,17 +8,17 @@ fn recharges(numbers: &[&str]) -> BTreeMap<PayOrderNo, PayOrder> {
     orders
 }
 
-const REUSED: Outcome = Outcome::Contradiction(ContradictionReason::TradeReused);
+const REUSED: FactOutcome = FactOutcome::Contradiction(ContradictionReason::TradeReused);
 
 #[test]
 fn a_trade_pays_one_recharge_of_a_batch_and_any_number_of_orders() {
     let jobs = [stated("P1", PAID, "T1"), stated("P2", PAID, "T1"), stated("P1", PAID, "T1")];
-    let folded = fold(recharges(&["P1", "P2"]), none(), &jobs, NOW);
-    assert_eq!(folded.outcomes, [Outcome::Applied, REUSED, Outcome::Duplicate]);
+    let folded = fold(recharges(&["P1", "P2"]), none(), &jobs);
+    assert_eq!(folded.outcomes, [FactOutcome::Applied, REUSED, FactOutcome::Duplicate]);
     assert_eq!((folded.changed.len(), folded.events.len()), (1, 1));
     assert_eq!(folded.contradictions[0].reason, ContradictionReason::TradeReused);
-    let folded = fold(known(&["P1", "P2"]), none(), &jobs, NOW);
-    assert_eq!(folded.outcomes, [Outcome::Applied, Outcome::Applied, Outcome::Duplicate]);
+    let folded = fold(known(&["P1", "P2"]), none(), &jobs);
+    assert_eq!(folded.outcomes, [FactOutcome::Applied, FactOutcome::Applied, FactOutcome::Duplicate]);
 }
 
 #[test]
@@ -30,11 +30,11 @@ fn a_trade_that_has_paid_another_recharge_pays_nothing_and_the_right_one_still_d
         stated("P1", refunded(TOTAL), "T1"),
         stated("P1", PAID, "T2"),
     ];
-    let folded = fold(recharges(&["P1"]), (Counted::new(), trades()), &jobs, NOW);
-    assert_eq!(folded.outcomes, [REUSED, REUSED, Outcome::Applied]);
+    let folded = fold(recharges(&["P1"]), (Counted::new(), trades()), &jobs);
+    assert_eq!(folded.outcomes, [REUSED, REUSED, FactOutcome::Applied]);
     assert_eq!(folded.changed[0].channel_trade_no.as_deref(), Some("T2"));
     // Its own trade is no other's, stated again or not.
     let jobs = [stated("P9", PAID, "T1")];
-    let folded = fold(recharges(&["P9"]), (Counted::new(), trades()), &jobs, NOW);
-    assert_eq!(folded.outcomes, [Outcome::Applied]);
+    let folded = fold(recharges(&["P9"]), (Counted::new(), trades()), &jobs);
+    assert_eq!(folded.outcomes, [FactOutcome::Applied]);
 }

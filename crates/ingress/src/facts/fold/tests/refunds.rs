@@ -11,7 +11,7 @@ struct Kept {
     counted: Counted,
     /// Of all batches.
     events: Vec<PayEvent>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<FactOutcome>,
 }
 
 impl Kept {
@@ -24,7 +24,7 @@ impl Kept {
         let wanted = refunded_by_parts(&jobs);
         let counted =
             self.counted.clone().into_iter().filter(|((number, _), _)| wanted.contains(&number.as_str()));
-        let folded = fold(self.orders.clone(), (counted.collect(), Trades::default()), &jobs, NOW);
+        let folded = fold(self.orders.clone(), (counted.collect(), Trades::default()), &jobs);
         self.orders.extend(folded.changed.into_iter().map(|order| (order.pay_order_no.clone(), order)));
         for refund in folded.refunds {
             let before = self.counted.insert((refund.pay_order_no, refund.refund_no), refund.amount_minor);
@@ -46,8 +46,8 @@ fn a_refund_of_one_number_counts_once_whatever_is_repeated_and_whenever() {
     kept.take(&[part("R1", 300), part("R2", 300), part("R3", 400)]);
     // All is given back: another refund would exceed the total, a repeated one does not.
     kept.take(&[part("R1", 300), part("R4", 1)]);
-    let exceeds = Outcome::Contradiction(ContradictionReason::RefundExceedsTotal);
-    let [applied, duplicate] = [Outcome::Applied, Outcome::Duplicate];
+    let exceeds = FactOutcome::Contradiction(ContradictionReason::RefundExceedsTotal);
+    let [applied, duplicate] = [FactOutcome::Applied, FactOutcome::Duplicate];
     assert_eq!(kept.outcomes, [applied, applied, duplicate, duplicate, applied, applied, duplicate, exceeds]);
     assert_eq!((kept.order().status, kept.order().version), (Status::TradeRefunded, 5));
     let told: Vec<_> = kept.events.iter().map(|event| event.order.refunded_minor).collect();
@@ -60,19 +60,14 @@ fn a_refund_that_is_counted_is_still_checked() {
     kept.take(&[PAID, part("R1", 300)]);
     let before = kept.order().clone();
     kept.take(&[part("R1", 301)]);
-    assert_eq!(kept.outcomes.last(), Some(&Outcome::Contradiction(ContradictionReason::AmountMismatch)));
+    assert_eq!(kept.outcomes.last(), Some(&FactOutcome::Contradiction(ContradictionReason::AmountMismatch)));
     let mut of_another_trade = stated("P1", part("R1", 300), "T2");
-    let folded = fold(
-        kept.orders.clone(),
-        (kept.counted.clone(), Trades::default()),
-        &[of_another_trade.clone()],
-        NOW,
-    );
-    assert_eq!(folded.outcomes, [Outcome::Contradiction(ContradictionReason::SecondTrade)]);
-    of_another_trade.fact.account = Some(ChannelAccount::parse("another").unwrap());
     let folded =
-        fold(kept.orders.clone(), (kept.counted.clone(), Trades::default()), &[of_another_trade], NOW);
-    assert_eq!(folded.outcomes, [Outcome::Contradiction(ContradictionReason::AccountMismatch)]);
+        fold(kept.orders.clone(), (kept.counted.clone(), Trades::default()), &[of_another_trade.clone()]);
+    assert_eq!(folded.outcomes, [FactOutcome::Contradiction(ContradictionReason::SecondTrade)]);
+    of_another_trade.fact.account = Some(ChannelAccount::parse("another").unwrap());
+    let folded = fold(kept.orders.clone(), (kept.counted.clone(), Trades::default()), &[of_another_trade]);
+    assert_eq!(folded.outcomes, [FactOutcome::Contradiction(ContradictionReason::AccountMismatch)]);
     assert_eq!((kept.order(), kept.counted.len()), (&before, 1));
 }
 

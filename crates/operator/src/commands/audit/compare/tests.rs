@@ -1,12 +1,14 @@
-use events::{EventId, audit::Span};
+use admin_api::audit::Span;
+use events::EventId;
 use time::macros::datetime;
+use uuid::Uuid;
 
 use super::*;
 
 const NOON: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 
-fn report(held: &[(EventId, Stage, bool)]) -> Report {
-    let mut report = Report::new(Span { from: NOON, to: NOON + time::Duration::HOUR });
+fn report(held: &[(EventId, Stage, bool)]) -> AuditReport {
+    let mut report = AuditReport::new(Span { from: NOON, to: NOON + time::Duration::HOUR });
     report.buckets = held
         .iter()
         .map(|(id, stage, upstream)| Bucket {
@@ -53,7 +55,7 @@ fn looks(comparison: &Comparison) -> Vec<Look> {
 
 #[test]
 fn complete_where_every_stage_holds_the_same_ids() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     let done = published(id, &[(id, Stage::Applied, false)], &[(id, Stage::Notified, false)]);
     assert_eq!((stages(&done), looks(&done)), (vec![], vec![]));
     let parked = published(id, &[(id, Stage::Parked, false)], &[(id, Stage::Parked, false)]);
@@ -63,7 +65,7 @@ fn complete_where_every_stage_holds_the_same_ids() {
 
 #[test]
 fn what_waits_to_be_published_is_a_gap() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     let waiting = compare(&[(id, Stage::Committed, false)], &[], &[]);
     let gaps: Vec<_> = waiting.gaps.iter().map(|gap| (gap.stage, gap.committed, gap.found)).collect();
     assert_eq!(gaps, [("published", 1, 0), ("applied", 1, 0), ("notified", 1, 0)]);
@@ -73,7 +75,7 @@ fn what_waits_to_be_published_is_a_gap() {
 
 #[test]
 fn a_missing_a_pending_and_a_foreign_event_are_gaps() {
-    let (id, other) = (EventId::generate(), EventId::generate());
+    let (id, other) = (EventId(Uuid::now_v7()), EventId(Uuid::now_v7()));
     let missing = published(id, &[], &[(id, Stage::Notified, false)]);
     assert_eq!((stages(&missing), looks(&missing)), (vec!["applied"], vec![Look::Everything]));
     let pending = published(id, &[(id, Stage::Applied, false)], &[(id, Stage::Pending, false)]);
@@ -86,7 +88,7 @@ fn a_missing_a_pending_and_a_foreign_event_are_gaps() {
 
 #[test]
 fn events_of_other_publishers_have_a_column_of_their_own() {
-    let (id, other) = (EventId::generate(), EventId::generate());
+    let (id, other) = (EventId(Uuid::now_v7()), EventId(Uuid::now_v7()));
     let both = published(
         id,
         &[(id, Stage::Applied, false), (other, Stage::Applied, true)],
@@ -98,7 +100,7 @@ fn events_of_other_publishers_have_a_column_of_their_own() {
 
 #[test]
 fn what_is_too_young_is_counted_and_not_judged() {
-    let (done, waiting) = (EventId::generate(), EventId::generate());
+    let (done, waiting) = (EventId(Uuid::now_v7()), EventId(Uuid::now_v7()));
     let mut comparison = Comparison::default();
     comparison.add_young(&Reports {
         ingress: report(&[(done, Stage::Published, false), (waiting, Stage::Committed, false)]),

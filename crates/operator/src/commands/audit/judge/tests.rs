@@ -1,4 +1,5 @@
 use time::macros::datetime;
+use uuid::Uuid;
 
 use super::*;
 
@@ -22,13 +23,13 @@ fn entry(event_id: EventId, stage: Stage) -> Entry {
     }
 }
 
-fn held(ingress: Stage, order_service: Vec<Entry>, notifier: Vec<Entry>, id: EventId) -> Held {
+fn held(ingress: Stage, order_service: Vec<Entry>, notifier: Vec<Entry>, id: EventId) -> HeldEvents {
     let mut committed = entry(id, ingress);
     committed.pay_order_no = Some("P1".to_owned());
-    Held { ingress: Some(vec![committed]), order_service, notifier }
+    HeldEvents { ingress: Some(vec![committed]), order_service, notifier }
 }
 
-fn judged(held: &Held, after: Duration) -> Vec<(Standing, &'static str, String)> {
+fn judged(held: &HeldEvents, after: Duration) -> Vec<(EventStanding, &'static str, String)> {
     let findings = judge(EventType::Success, held, NOON + after, RETRIES);
     assert!(findings.iter().all(|finding| finding.order_no.as_deref() == Some("O-1")));
     findings.into_iter().map(|finding| (finding.stage, finding.service, finding.why)).collect()
@@ -36,7 +37,7 @@ fn judged(held: &Held, after: Duration) -> Vec<(Standing, &'static str, String)>
 
 #[test]
 fn what_is_everywhere_is_no_finding() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     for (applied, notified) in [(Stage::Applied, Stage::Notified), (Stage::NotMine, Stage::Duplicate)] {
         let held = held(Stage::Published, vec![entry(id, applied)], vec![entry(id, notified)], id);
         assert_eq!(judged(&held, RETRIES), []);
@@ -45,9 +46,9 @@ fn what_is_everywhere_is_no_finding() {
 
 #[test]
 fn what_is_in_the_outbox_is_one_finding() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     let mut held = held(Stage::Committed, vec![], vec![], id);
-    let [(Standing::NotPublished, "ingress", why)] = &judged(&held, Duration::from_secs(180))[..] else {
+    let [(EventStanding::NotPublished, "ingress", why)] = &judged(&held, Duration::from_secs(180))[..] else {
         panic!("not published");
     };
     assert_eq!(why, "in the outbox for 3 min");
@@ -63,30 +64,30 @@ fn what_is_in_the_outbox_is_one_finding() {
 
 #[test]
 fn what_was_published_is_retrying_first_and_then_missing() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     let held = held(Stage::Published, vec![], vec![entry(id, Stage::Notified)], id);
     let standing = |after| {
         let found = judged(&held, after);
         found.iter().map(|(standing, service, _)| (*standing, *service)).collect::<Vec<_>>()
     };
-    assert_eq!(standing(RETRIES), [(Standing::Retrying, "order-service")]);
-    assert_eq!(standing(RETRIES + Duration::from_secs(1)), [(Standing::Missing, "order-service")]);
+    assert_eq!(standing(RETRIES), [(EventStanding::Retrying, "order-service")]);
+    assert_eq!(standing(RETRIES + Duration::from_secs(1)), [(EventStanding::Missing, "order-service")]);
 }
 
 #[test]
 fn what_nobody_committed_is_unexpected_unless_only_a_part_was_asked_for() {
-    let (id, other) = (EventId::generate(), EventId::generate());
+    let (id, other) = (EventId(Uuid::now_v7()), EventId(Uuid::now_v7()));
     let applied = vec![entry(id, Stage::Applied), entry(other, Stage::Applied)];
     let mut held = held(Stage::Published, applied, vec![entry(id, Stage::Notified)], id);
     let found = judged(&held, RETRIES);
-    assert_eq!((found.len(), found[0].0, found[0].1), (1, Standing::Unexpected, "order-service"));
+    assert_eq!((found.len(), found[0].0, found[0].1), (1, EventStanding::Unexpected, "order-service"));
     held.ingress = None;
     assert_eq!(judged(&held, RETRIES), []);
 }
 
 #[test]
 fn what_waits_or_was_given_up_says_why() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     let pending = Entry {
         attempts: Some(2),
         next_attempt_at: Some(NOON + Duration::from_secs(90)),
@@ -105,22 +106,23 @@ fn what_waits_or_was_given_up_says_why() {
         whys,
         [
             (
-                Standing::DeadLetter,
+                EventStanding::DeadLetter,
                 "trade.pay.success.queue.dlq: attempts_exhausted: unknown_order (4 attempts)"
             ),
-            (Standing::Pending, "2 failed attempts, next 2026-01-01T12:01:30Z"),
+            (EventStanding::Pending, "2 failed attempts, next 2026-01-01T12:01:30Z"),
         ]
     );
-    let given_up = Held { notifier: vec![Entry { queue: None, detail: None, ..letter }], ..Held::default() };
+    let given_up =
+        HeldEvents { notifier: vec![Entry { queue: None, detail: None, ..letter }], ..HeldEvents::default() };
     assert_eq!(
         judged(&given_up, RETRIES),
-        [(Standing::Parked, "merchant-notifier", "attempts_exhausted (4 attempts)".to_owned())]
+        [(EventStanding::Parked, "merchant-notifier", "attempts_exhausted (4 attempts)".to_owned())]
     );
 }
 
 #[test]
 fn a_finding_names_what_any_service_knows() {
-    let id = EventId::generate();
+    let id = EventId(Uuid::now_v7());
     let parked = Entry { reason: Some("gone".to_owned()), ..entry(id, Stage::Parked) };
     let held = held(Stage::Published, vec![entry(id, Stage::Applied)], vec![parked], id);
     let findings = judge(EventType::Success, &held, NOON, RETRIES);

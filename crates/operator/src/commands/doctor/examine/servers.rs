@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use messaging::Finding;
-use messaging::management::Held;
+use messaging::DoctorFinding;
+use messaging::management::HeldVhost;
 
-use crate::commands::doctor::gather::{Answer, Facts};
+use crate::commands::doctor::gather::{CheckupAnswer, Facts};
 
 /// PostgreSQL 15
 const OLDEST_POSTGRES: i32 = 150_000;
@@ -18,20 +18,20 @@ const CONSUMERS: [(&str, &str); 2] = [("order-service", "trade"), ("merchant-not
 /// What every ingress calls one of its connections.
 const RELAY_CONNECTION: &str = "ingress relay 0";
 
-pub(super) fn database(facts: &Facts) -> Vec<Finding> {
+pub(super) fn database(facts: &Facts) -> Vec<DoctorFinding> {
     facts.answers().flat_map(|(told, answer)| of_service(told.service, answer)).collect()
 }
 
-fn of_service(service: &str, answer: &Answer) -> Vec<Finding> {
+fn of_service(service: &str, answer: &CheckupAnswer) -> Vec<DoctorFinding> {
     let seen = &answer.common.database;
     let subject = format!("database of {service}");
     let mut findings = Vec::new();
     if !seen.fsync {
         let to_do = "set fsync = on: success is answered on a commit, and a crash may undo it";
-        findings.push(Finding::error("database_fsync_off", &subject, ("fsync on", "fsync off"), to_do));
+        findings.push(DoctorFinding::error("database_fsync_off", &subject, ("fsync on", "fsync off"), to_do));
     }
     if seen.synchronous_commit == "off" {
-        findings.push(Finding::error(
+        findings.push(DoctorFinding::error(
             "database_asynchronous_commit",
             &subject,
             ("synchronous_commit on", "synchronous_commit off"),
@@ -41,10 +41,35 @@ fn of_service(service: &str, answer: &Answer) -> Vec<Finding> {
     if seen.version < OLDEST_POSTGRES {
         let found = format!("{}", seen.version / 10_000);
         let to_do = "use PostgreSQL 15 or later: nobody tests with older ones";
-        findings.push(Finding::warning("database_version", &subject, ("15 or later", found), to_do));
+        findings.push(DoctorFinding::warning("database_version", &subject, ("15 or later", found), to_do));
+    }
+    if let Some(problem) = &seen.pooled {
+        let to_do = "use session pooling (pgbouncer: pool_mode = session), or let PAYRELAY_DATABASE_URL name PostgreSQL itself";
+        findings.push(DoctorFinding::error(
+            "database_transaction_pooling",
+            &subject,
+            ("a session that stays the same", problem.as_str()),
+            to_do,
+        ));
+    }
+    if !seen.differing_settings.is_empty() {
+        findings.push(DoctorFinding::error(
+            "database_settings",
+            &subject,
+            ("sessions with the settings of payrelay", seen.differing_settings.join("; ")),
+            "use session pooling, or connect to PostgreSQL directly: something in between drops or changes them",
+        ));
+    }
+    if !matches!(&*seen.server_encoding, "UTF8" | "") {
+        findings.push(DoctorFinding::error(
+            "database_encoding",
+            &subject,
+            ("server_encoding UTF8", seen.server_encoding.as_str()),
+            "move the data into a database made with ENCODING 'UTF8': others cannot hold every text",
+        ));
     }
     if !seen.missing_partitions.is_empty() {
-        findings.push(Finding::error(
+        findings.push(DoctorFinding::error(
             "partitions_missing",
             &subject,
             ("partitions of today and tomorrow", format!("none for {}", seen.missing_partitions.join(", "))),
@@ -54,7 +79,7 @@ fn of_service(service: &str, answer: &Answer) -> Vec<Finding> {
         ));
     }
     if answer.common.workers >= seen.pool {
-        findings.push(Finding::warning(
+        findings.push(DoctorFinding::warning(
             "pool_small",
             format!("service {service}"),
             (
@@ -68,7 +93,7 @@ fn of_service(service: &str, answer: &Answer) -> Vec<Finding> {
 }
 
 /// Pools of all replicas against what each server gives.
-pub(super) fn connections(facts: &Facts) -> Vec<Finding> {
+pub(super) fn connections(facts: &Facts) -> Vec<DoctorFinding> {
     let mut servers = BTreeMap::<_, (i32, usize, Vec<String>)>::new();
     for (told, answer) in facts.answers() {
         let seen = &answer.common.database;
@@ -83,7 +108,7 @@ pub(super) fn connections(facts: &Facts) -> Vec<Finding> {
         .into_values()
         .filter(|(given, sum, _)| usize::try_from(*given).is_ok_and(|given| *sum > given));
     let finding = |(given, sum, parts): (i32, usize, Vec<String>)| {
-        Finding::warning(
+        DoctorFinding::warning(
             "database_connections",
             "database",
             (
@@ -97,7 +122,7 @@ pub(super) fn connections(facts: &Facts) -> Vec<Finding> {
 }
 
 /// As many as the broker knows of; at least the one that answered.
-fn replicas(facts: &Facts, held: &Held, service: &str) -> usize {
+fn replicas(facts: &Facts, held: &HeldVhost, service: &str) -> usize {
     let consumer = CONSUMERS.iter().find(|(name, _)| *name == service).map(|(_, consumer)| *consumer);
     let known = match consumer {
         Some(consumer) => {
@@ -110,16 +135,16 @@ fn replicas(facts: &Facts, held: &Held, service: &str) -> usize {
     known.max(1)
 }
 
-pub(super) fn broker(facts: &Facts) -> Vec<Finding> {
+pub(super) fn broker(facts: &Facts) -> Vec<DoctorFinding> {
     let mut findings = facts.inspected.clone();
     match &facts.broker {
-        None => findings.push(Finding::warning(
+        None => findings.push(DoctorFinding::warning(
             "broker_unseen",
             "RabbitMQ",
             ("PAYRELAY_AMQP_URL", "not set: exchanges, queues, bindings and policies were not looked at"),
             "set PAYRELAY_AMQP_URL as the services have it",
         )),
-        Some(Err(problem)) => findings.push(Finding::error(
+        Some(Err(problem)) => findings.push(DoctorFinding::error(
             "broker_unreachable",
             "RabbitMQ",
             ("an answer over AMQP", problem.as_str()),
@@ -133,7 +158,7 @@ pub(super) fn broker(facts: &Facts) -> Vec<Finding> {
             findings.extend(nodes(held));
             findings.extend(version(held));
         }
-        Err(problem) if facts.broker.is_some() => findings.push(Finding::warning(
+        Err(problem) if facts.broker.is_some() => findings.push(DoctorFinding::warning(
             "bindings_unseen",
             "RabbitMQ",
             ("its management API, which alone shows bindings and policies", problem.as_str()),
@@ -144,9 +169,9 @@ pub(super) fn broker(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn nodes(held: &Held) -> Vec<Finding> {
+fn nodes(held: &HeldVhost) -> Vec<DoctorFinding> {
     let Some(nodes) = &held.nodes else {
-        return vec![Finding::warning(
+        return vec![DoctorFinding::warning(
             "alarms_unseen",
             "RabbitMQ",
             ("a user who may see the nodes", "one without the tag monitoring"),
@@ -160,11 +185,16 @@ fn nodes(held: &Held) -> Vec<Finding> {
             if alarm {
                 let found = format!("a {what} alarm: nothing is published");
                 let to_do = format!("free {what} on the node; events wait in the outbox meanwhile");
-                findings.push(Finding::error("broker_alarm", &subject, ("no alarm in force", found), to_do));
+                findings.push(DoctorFinding::error(
+                    "broker_alarm",
+                    &subject,
+                    ("no alarm in force", found),
+                    to_do,
+                ));
             }
         }
         if let Some(limit) = node.disk_free_limit.filter(|limit| *limit < LOW_DISK_LIMIT_BYTES) {
-            findings.push(Finding::warning(
+            findings.push(DoctorFinding::warning(
                 "disk_free_limit_low",
                 subject,
                 ("disk_free_limit of 1 GB or more", format!("{limit} bytes")),
@@ -175,12 +205,12 @@ fn nodes(held: &Held) -> Vec<Finding> {
     findings
 }
 
-fn version(held: &Held) -> Option<Finding> {
+fn version(held: &HeldVhost) -> Option<DoctorFinding> {
     let mut numbers = held.version.split('.').map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next()?, numbers.next()?);
     let (oldest, newest_major) = RABBITMQ;
     (found < oldest || found.0 > newest_major).then(|| {
-        Finding::warning(
+        DoctorFinding::warning(
             "broker_version",
             "RabbitMQ",
             ("3.10 to 4.x", held.version.as_str()),

@@ -5,12 +5,12 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
-use crate::commands::doctor::gather::Told;
+use crate::commands::doctor::gather::ServiceCheckup;
 
 const NOW: OffsetDateTime = datetime!(2026-01-31 12:00 UTC);
 const DELAYS: &str = "5s,30s,5m";
 
-fn answer(service: &str, own: Value) -> Answer {
+fn answer(service: &str, own: Value) -> CheckupAnswer {
     let mut answer = json!({
         "service": service, "version": "1.2.3", "now_unix_ms": 0, "retention_days": 30, "retry_delays": DELAYS,
         "workers": 6, "sessions": 1,
@@ -24,9 +24,9 @@ fn answer(service: &str, own: Value) -> Answer {
     serde_json::from_value(answer).expect("an answer")
 }
 
-fn told(service: &'static str, own: Value) -> Told {
+fn told(service: &'static str, own: Value) -> ServiceCheckup {
     let url = format!("http://{service}:9080");
-    Told { service, url, answer: Ok(answer(service, own)), ahead: Duration::milliseconds(300) }
+    ServiceCheckup { service, url, answer: Ok(answer(service, own)), ahead: Duration::milliseconds(300) }
 }
 
 /// A pipeline and servers without a fault.
@@ -49,13 +49,13 @@ fn sound() -> Facts {
         topology,
         broker: Some(Ok(())),
         inspected: Vec::new(),
-        held: Ok(messaging::management::Held {
+        held: Ok(messaging::management::HeldVhost {
             version: "3.10.8".to_owned(),
             exchanges: serde_json::from_value(parsed("exchanges")).expect("exchanges"),
             queues: serde_json::from_value(parsed("queues")).expect("queues"),
             bindings: serde_json::from_value(parsed("bindings")).expect("bindings"),
             nodes: Some(vec![node]),
-            ..messaging::management::Held::default()
+            ..messaging::management::HeldVhost::default()
         }),
         oldest_dead: vec![("a.dlq".to_owned(), NOW - Duration::days(3))],
     }
@@ -73,11 +73,11 @@ fn found(spoil: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
     findings.into_iter().map(|finding| finding.code).collect()
 }
 
-fn of(facts: &mut Facts, service: usize) -> &mut Answer {
+fn of(facts: &mut Facts, service: usize) -> &mut CheckupAnswer {
     facts.services[service].answer.as_mut().expect("an answer")
 }
 
-fn broker(facts: &mut Facts) -> &mut messaging::management::Held {
+fn broker(facts: &mut Facts) -> &mut messaging::management::HeldVhost {
     facts.held.as_mut().expect("a broker")
 }
 
@@ -89,8 +89,8 @@ fn a_sound_pipeline_has_no_findings() {
 
 #[test]
 fn each_fault_of_a_service_or_its_database_has_its_code() {
-    type Spoil = fn(&mut Answer);
-    let faults: [(&str, Spoil); 9] = [
+    type Spoil = fn(&mut CheckupAnswer);
+    let faults: [(&str, Spoil); 13] = [
         ("versions_differ", |answer| answer.common.version = "1.2.4".to_owned()),
         ("retry_delays_differ", |answer| answer.common.retry_delays = "1s".to_owned()),
         ("default_merchant_differs", |answer| answer.default_merchant_id = None),
@@ -100,6 +100,12 @@ fn each_fault_of_a_service_or_its_database_has_its_code() {
         }),
         ("database_version", |answer| answer.common.database.version = 140_010),
         ("partitions_missing", |answer| answer.common.database.missing_partitions.push("p".to_owned())),
+        ("database_transaction_pooling", |answer| answer.common.database.pooled = Some("it is".to_owned())),
+        ("database_settings", |answer| {
+            answer.common.database.differing_settings.push("jit is on".to_owned());
+        }),
+        ("database_encoding", |answer| answer.common.database.server_encoding = "LATIN1".to_owned()),
+        ("nobody_relays", |answer| answer.not_relayed = Some("nobody leads".to_owned())),
         ("pool_small", |answer| answer.common.workers = 16),
         ("retention_short", |answer| answer.common.retention_days = 4),
     ];
