@@ -353,3 +353,6 @@ fn end_of(event: Event) -> Option<End> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
