@@ -213,6 +213,12 @@ mod tests {
     }
 
     #[test]
+    fn one_account_is_the_balance_and_no_other() {
+        let is_balance = |name: &str| ChannelAccount::parse(name).unwrap().is_balance();
+        assert!(is_balance("balance") && !is_balance("Balance") && !is_balance("balance2"));
+    }
+
+    #[test]
     fn a_number_of_ours_tells_when_it_was_made_and_no_other_does() {
         let made_at = |text: &str| PayOrderNo::parse(text).unwrap().made_at();
         let now = datetime!(2026-01-01 00:00:00.123_999 UTC);

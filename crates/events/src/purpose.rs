@@ -40,3 +40,22 @@ impl FromStr for Purpose {
         found.ok_or_else(|| InvalidEvent::new("purpose", "ORDER, EXTERNAL or RECHARGE", format!("{text:?}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_is_that_of_json_and_parses_back() {
+        for (purpose, name) in
+            [(Purpose::Order, "ORDER"), (Purpose::External, "EXTERNAL"), (Purpose::Recharge, "RECHARGE")]
+        {
+            assert_eq!(purpose.as_str(), name);
+            assert_eq!(serde_json::to_value(purpose).unwrap(), name);
+            assert_eq!(name.parse::<Purpose>().unwrap(), purpose);
+        }
+        for other in ["", "order", "ORDERS"] {
+            assert!(other.parse::<Purpose>().is_err(), "{other:?}");
+        }
+    }
+}

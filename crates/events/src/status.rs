@@ -93,4 +93,19 @@ mod tests {
         }
         assert!("PAID".parse::<Status>().is_err());
     }
+
+    #[test]
+    fn each_status_is_open_ended_unpaid_or_paid() {
+        let told = Status::ALL.map(|status| (status, status.is_final(), status.is_paid()));
+        let expected = [
+            (Status::NotCommit, false, false),
+            (Status::WaitBuyerPay, false, false),
+            (Status::TradeSuccess, true, true),
+            (Status::TradeFailed, true, false),
+            (Status::TradeClosed, true, false),
+            (Status::PartiallyRefunded, true, true),
+            (Status::TradeRefunded, true, true),
+        ];
+        assert_eq!(told, expected);
+    }
 }

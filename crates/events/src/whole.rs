@@ -85,6 +85,25 @@ mod tests {
     }
 
     #[test]
+    fn a_field_may_be_one_and_where_it_may_be_absent_it_may_be_null() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Amounts {
+            #[serde(deserialize_with = "Whole::read")]
+            amount: i64,
+            #[serde(default, deserialize_with = "Whole::read_optional")]
+            refunded: Option<i64>,
+        }
+        for (text, refunded) in [
+            (r#"{"amount": 19.0, "refunded": 7.0}"#, Some(7)),
+            (r#"{"amount": 19, "refunded": null}"#, None),
+            (r#"{"amount": 19}"#, None),
+        ] {
+            assert_eq!(serde_json::from_str::<Amounts>(text).unwrap(), Amounts { amount: 19, refunded });
+        }
+        assert!(serde_json::from_str::<Amounts>(r#"{"amount": null}"#).is_err());
+    }
+
+    #[test]
     fn what_is_not_whole_or_not_exact_is_refused() {
         for text in [
             "19.99",

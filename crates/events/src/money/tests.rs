@@ -16,7 +16,8 @@ fn exponents_follow_iso_4217() {
             assert_eq!(currency.exponent(), exponent, "{currency}");
         }
     }
-    assert_eq!(Currency::parse("CNY").unwrap().exponent(), 2);
+    let yuan = Currency::parse("CNY").unwrap();
+    assert_eq!((yuan.exponent(), yuan.code()), (2, "CNY"));
 }
 
 #[test]
