@@ -179,6 +179,7 @@ fn wrong_fields_are_named() {
         ("paidAt", json!(null), "paid_at"),
         ("occurredAt", json!(null), "occurred_at"),
         ("attach", json!("x".repeat(3_000)), "attach"),
+        ("attach", json!("x\0"), "attach"),
     ];
     for (field, value, named) in cases {
         let mut message = base.clone();
@@ -187,6 +188,18 @@ fn wrong_fields_are_named() {
         assert_eq!(error.reason(), "invalid", "{field}");
         assert!(error.to_string().contains(named), "{field}: {error}");
     }
+}
+
+#[test]
+fn a_purpose_is_kept_and_an_unknown_one_is_refused() {
+    let mut of_recharge = event();
+    of_recharge.order.purpose = Purpose::Recharge;
+    let mut body = encode_protobuf(&of_recharge);
+    let decoded = |body: &[u8]| decode(Some(PROTOBUF), "pay.success", body, None);
+    assert_eq!(decoded(&body), Ok(Incoming::Event(Box::new(of_recharge))));
+    body.extend([0x40, 9]); // the field 8 once more: the last one counts
+    let error = decoded(&body).unwrap_err();
+    assert!(error.reason() == "invalid" && error.to_string().contains("purpose"), "{error}");
 }
 
 #[test]
@@ -354,6 +367,7 @@ fn what_proto3_json_does_not_allow_is_refused_by_its_field() {
         ("amountMinor", json!("19 99")),
         ("amountMinor", json!(true)),
         ("amountMinor", json!("9223372036854775808")),
+        ("amountMinor", json!("1e9223372036854775807")),
         ("version", json!([2])),
         ("merchantId", json!(5)),
         ("type", json!("SUCCESS")),
@@ -368,7 +382,10 @@ fn what_proto3_json_does_not_allow_is_refused_by_its_field() {
         let mut message = base.clone();
         message[field] = value.clone();
         let error = decode_json_value(&message).unwrap_err();
-        assert!(error.reason() == "invalid" && error.to_string().contains(field), "{field} {value}: {error}");
+        let told = error.to_string();
+        assert!(error.reason() == "invalid" && told.contains(field), "{field} {value}: {told}");
+        let is_number = ["amountMinor", "version"].contains(&field);
+        assert_eq!(told.contains("expected a whole number of 64 bits"), is_number, "{field} {value}: {told}");
     }
     let text = base.to_string();
     for twice in ["\"amountMinor\":1999,", "\"amount_minor\":1999,"] {
