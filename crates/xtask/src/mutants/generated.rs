@@ -37,23 +37,7 @@ pub(super) struct Unit {
 /// The cheapest and the most telling first.
 pub(super) const UNITS: [Unit; 7] = [
     Unit { package: "events", files: &[], tests: &["--lib"] },
-    Unit {
-        package: "webhooks",
-        files: &[],
-        tests: &[
-            "--lib",
-            "--test",
-            "vectors",
-            "--test",
-            "properties",
-            "--test",
-            "keys",
-            "--test",
-            "encryption",
-            "--test",
-            "form_md5",
-        ],
-    },
+    Unit { package: "webhooks", files: &[], tests: &["--lib", "--test", "webhooks"] },
     Unit {
         package: "order-service",
         files: &["crates/order-service/src/decide*"],
@@ -74,29 +58,7 @@ pub(super) const UNITS: [Unit; 7] = [
         ],
         tests: &["--lib", "--test", "ledger"],
     },
-    Unit {
-        package: "channels",
-        files: &[],
-        tests: &[
-            "--lib",
-            "--test",
-            "alipay",
-            "--test",
-            "config",
-            "--test",
-            "grammar",
-            "--test",
-            "refusals",
-            "--test",
-            "standard",
-            "--test",
-            "standard_vectors",
-            "--test",
-            "stripe",
-            "--test",
-            "wechatpay",
-        ],
-    },
+    Unit { package: "channels", files: &[], tests: &["--lib", "--test", "channels"] },
 ];
 
 /// Tests the mutants of this unit that belong to the shard.

@@ -41,14 +41,16 @@ impl Workshop {
         Ok(Self { tree, logs, target, environment })
     }
 
-    /// A program that works in the copy: built without what only debuggers read, and no more of a crate than has changed.
+    /// A program that works in the copy: built without what only debuggers read, and no more of a crate than has changed. Properties
+    /// are tried by fewer cases: the tests run a thousand times, and what is wrong for most inputs shows soon.
     pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.tree).stdin(Stdio::null());
         command
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("CARGO_INCREMENTAL", "1");
+            .env("CARGO_INCREMENTAL", "1")
+            .env("PROPTEST_CASES", "32");
         command.envs(self.environment.clone());
         command
     }

@@ -73,7 +73,7 @@ impl Posted {
 }
 
 pub(crate) fn vectors() -> Vectors {
-    serde_json::from_str(include_str!("../vectors/wechatpay_v3.json")).expect("the vectors are right")
+    serde_json::from_str(include_str!("../../vectors/wechatpay_v3.json")).expect("the vectors are right")
 }
 
 /// A channels file with one account of these fields, where `fields` are lines of TOML.

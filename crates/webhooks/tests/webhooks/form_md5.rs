@@ -23,7 +23,7 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let vectors: Vectors = serde_json::from_str(include_str!("vectors/jeepay_notify.json")).expect("JSON");
+    let vectors: Vectors = serde_json::from_str(include_str!("../vectors/jeepay_notify.json")).expect("JSON");
     vectors.cases
 }
 

@@ -143,14 +143,14 @@ fn example() -> String {
         Some(rest) if rest.starts_with('[') || is_field(rest) => rest,
         _ => line,
     };
-    include_str!("../../../deploy/channels/channels.toml").lines().map(line).collect::<Vec<_>>().join("\n")
+    include_str!("../../../../deploy/channels/channels.toml").lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The files that the example names.
 fn example_file(path: &Path) -> io::Result<Vec<u8>> {
     let vectors = |text| serde_json::from_str::<serde_json::Value>(text).expect("the vectors are JSON");
-    let alipay = vectors(include_str!("vectors/alipay.json"));
-    let wechatpay = vectors(include_str!("vectors/wechatpay_v3.json"));
+    let alipay = vectors(include_str!("../vectors/alipay.json"));
+    let wechatpay = vectors(include_str!("../vectors/wechatpay_v3.json"));
     let certificates = wechatpay["config"]["platform_certificates"].as_object();
     let text = match path.to_str() {
         Some("alipay_main.alipay_public_key") => alipay["config"]["alipay_public_key_spki_base64"].as_str(),
@@ -181,7 +181,7 @@ fn a_file_is_read_however_its_editor_has_written_it() {
 /// The bytes of a certificate file: PEM with a subject in GBK before it, and DER.
 #[test]
 fn a_certificate_is_read_as_pem_or_as_der() {
-    let pem = include_str!("vectors/certificate.pem");
+    let pem = include_str!("../vectors/certificate.pem");
     let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, der).expect("base64");
     let in_gbk = [b"Subject: CN=\xd6\xa7\xb8\xb6\xb1\xa6\r\n", pem.as_bytes()].concat();

@@ -19,7 +19,7 @@ fn vectors(text: &str) -> Value {
 }
 
 fn alipay_config() -> Value {
-    vectors(include_str!("vectors/alipay.json"))["config"].take()
+    vectors(include_str!("../vectors/alipay.json"))["config"].take()
 }
 
 fn channels() -> ChannelSet {
@@ -273,7 +273,7 @@ fn what_is_too_large_or_encoded_is_refused_by_that_before_anything_else() {
 
 #[test]
 fn wechatpay_names_what_is_wrong_with_its_headers() {
-    let config = vectors(include_str!("vectors/wechatpay_v3.json"))["config"].take();
+    let config = vectors(include_str!("../vectors/wechatpay_v3.json"))["config"].take();
     let (serial, pem) =
         config["platform_certificates"].as_object().and_then(|all| all.iter().next()).expect("a certificate");
     let text = format!(

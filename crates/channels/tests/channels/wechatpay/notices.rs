@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use time::Duration;
 use time::macros::datetime;
 
-use crate::support::{ACCOUNT, KEY_ID, NOW, account, paid, signer, stated, vectors, verify, verify_raw};
+use super::support::{ACCOUNT, KEY_ID, NOW, account, paid, signer, stated, vectors, verify, verify_raw};
 
 /// A notice of a payment with these fields replaced; `null` removes one.
 fn payment(changes: &Value) -> Value {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::support::{ACCOUNT, Case, account, channels, fields, stated, vectors, verify_raw};
+use super::support::{ACCOUNT, Case, account, channels, fields, stated, vectors, verify_raw};
 
 /// The cases and their reasons, so that none is missed if the file changes.
 const CASES: [(&str, &str); 15] = [
@@ -135,13 +135,13 @@ fn the_official_ciphertext_opens_under_its_key_alone() {
         "algorithm": "AEAD_AES_256_GCM", "ciphertext": official["ciphertext"],
         "associated_data": official["associated_data"], "nonce": official["nonce"],
     }});
-    let signer = crate::support::signer();
-    let sent = channels::wechatpay::sign(body.to_string(), &signer, crate::support::NOW).unwrap();
+    let signer = super::support::signer();
+    let sent = channels::wechatpay::sign(body.to_string(), &signer, super::support::NOW).unwrap();
     let verdict = |keys: &str| {
         let certificate = vectors.config.platform_certificates.values().next().unwrap();
         let fields =
             format!("mchid = '1'\nappid = '1'\ncertificate = {certificate:?}\napi_v3_keys = {keys}\n");
-        crate::support::verify(&channels(&fields), &sent)
+        super::support::verify(&channels(&fields), &sent)
     };
     let key = official["apiv3_key"].as_str().unwrap();
     let other = &vectors.config.apiv3_key;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{NOW, account, paid, signer, verify, verify_raw};
+use super::support::{NOW, account, paid, signer, verify, verify_raw};
 
 static ACCOUNT: LazyLock<ChannelSet> = LazyLock::new(account);
 static SIGNER: LazyLock<Signer> = LazyLock::new(signer);

@@ -5,7 +5,7 @@ use std::slice;
 use serde::Deserialize;
 use webhooks::{Headers, Secret, VerifyError, VerifyingKey, sign, verify};
 
-const VECTORS: &str = include_str!("vectors/standard_webhooks.json");
+const VECTORS: &str = include_str!("../vectors/standard_webhooks.json");
 
 #[derive(Deserialize)]
 struct Vectors {

@@ -6,7 +6,7 @@ use std::path::Path;
 use channels::ChannelSet;
 use channels::wechatpay::simulate;
 
-use crate::support::{ACCOUNT, KEY_ID, NOW, fields, paid, signer, stated, vectors, verify};
+use super::support::{ACCOUNT, KEY_ID, NOW, fields, paid, signer, stated, vectors, verify};
 
 /// The files that the tests name.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {

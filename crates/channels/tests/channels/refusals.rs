@@ -2,7 +2,7 @@
 
 use channels::{CallbackRefusal, unbooked};
 
-const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
+const ALERTS: &str = include_str!("../../../../deploy/prometheus/alerts.yml");
 
 /// One of each kind.
 fn refusals() -> Vec<CallbackRefusal> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-const VECTORS: &str = include_str!("../../webhooks/tests/vectors/standard_webhooks.json");
+const VECTORS: &str = include_str!("../../../webhooks/tests/vectors/standard_webhooks.json");
 
 #[derive(Deserialize)]
 struct Vectors {

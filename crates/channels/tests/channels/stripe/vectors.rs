@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::channels;
 
-const VECTORS: &str = include_str!("../vectors/stripe.json");
+const VECTORS: &str = include_str!("../../vectors/stripe.json");
 /// Under which the vectors' metadata name the pay order.
 const METADATA_KEY: &str = "pay_order_id";
 
