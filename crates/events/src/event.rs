@@ -149,3 +149,6 @@ impl PayEvent {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

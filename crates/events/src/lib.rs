@@ -9,6 +9,8 @@
 pub mod codec;
 mod event;
 mod fact;
+#[cfg(test)]
+mod fixtures;
 mod identifiers;
 mod invalid_event;
 mod money;

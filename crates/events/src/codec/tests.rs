@@ -4,35 +4,8 @@ use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
 use super::*;
-use crate::{ChannelAccount, Currency, EventId, Money, PayOrder, PayOrderNo, Purpose, Status};
-
-fn merchant() -> MerchantId {
-    MerchantId::parse("m1").unwrap()
-}
-
-fn event() -> PayEvent {
-    PayEvent {
-        event_id: EventId(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001)),
-        event_type: EventType::Success,
-        occurred_at: datetime!(2026-01-01 00:00:01.5 UTC),
-        order: PayOrder {
-            pay_order_no: PayOrderNo::parse("P1").unwrap(),
-            merchant_id: merchant(),
-            order_no: OrderNo::parse("10001").unwrap(),
-            purpose: Purpose::Order,
-            amount: Money::new(1999, Currency::parse("CNY").unwrap()),
-            channel: ChannelAccount::parse("main").unwrap(),
-            status: Status::TradeSuccess,
-            version: 2,
-            refunded_minor: 0,
-            channel_trade_no: Some("T1".to_owned()),
-            paid_at: Some(datetime!(2026-01-01 00:00 UTC)),
-            subject: None,
-            notify_url: None,
-            attach: Some("x=1".to_owned()),
-        },
-    }
-}
+use crate::fixtures::{event, merchant};
+use crate::{EventId, Purpose, Status};
 
 fn decode_json_value(value: &Value) -> Result<Incoming, DecodeError> {
     decode(Some(JSON), "pay.success", value.to_string().as_bytes(), Some(&merchant()))
@@ -398,46 +371,6 @@ fn what_proto3_json_does_not_allow_is_refused_by_its_field() {
         let error = decode(Some(JSON), "pay.success", body.as_bytes(), None).unwrap_err();
         assert_eq!(error.reason(), "undecodable", "{body}: {error}");
     }
-}
-
-#[test]
-fn an_event_of_the_day_after_tomorrow_is_refused() {
-    let event = event();
-    assert!(event.check_clock(event.occurred_at - PayEvent::MAX_AHEAD).is_ok());
-    assert!(event.check_clock(event.occurred_at - PayEvent::MAX_AHEAD - time::Duration::SECOND).is_err());
-}
-
-#[test]
-fn parts_of_a_snapshot_are_judged_to_the_last_unit() {
-    let refunded = |status, refunded_minor| {
-        let mut refund = event();
-        refund.event_type = EventType::Refunded;
-        (refund.order.status, refund.order.refunded_minor) = (status, refunded_minor);
-        refund.check()
-    };
-    for refunded_minor in [1, 1998] {
-        assert!(refunded(Status::PartiallyRefunded, refunded_minor).is_ok(), "{refunded_minor}");
-    }
-    for refunded_minor in [0, 1999, 2000] {
-        assert!(refunded(Status::PartiallyRefunded, refunded_minor).is_err(), "{refunded_minor}");
-    }
-    assert!(refunded(Status::TradeRefunded, 1999).is_ok() && refunded(Status::TradeRefunded, 1998).is_err());
-
-    let of_version = |version| {
-        let mut first = event();
-        first.order.version = version;
-        first.check()
-    };
-    assert!(of_version(1).is_ok() && of_version(0).is_err());
-}
-
-#[test]
-fn each_refund_is_a_fact_of_its_own_and_any_other_result_is_one() {
-    let mut refund = event();
-    refund.order.refunded_minor = 500;
-    assert_eq!(refund.key().seq, 0, "a success");
-    refund.event_type = EventType::Refunded;
-    assert_eq!(refund.key().seq, 500);
 }
 
 prop_compose! {
