@@ -33,7 +33,10 @@ impl Servers {
         let vhost = tokio::task::spawn_blocking(devstack::testing::Vhost::create).await.unwrap();
         let broker = Broker::new(vhost.amqp_url(), "test").unwrap();
         broker.declare(&Topology::payrelay(&RetryDelays::default())).await.unwrap();
-        Self { db, vhost, publisher: Publisher::spawn(broker, CancellationToken::new()) }
+        let publisher = Publisher::spawn(broker, CancellationToken::new());
+        // A publish waits for that for a few seconds only, and a busy machine may take longer.
+        eventually("a connection", async || publisher.is_ready().then_some(())).await;
+        Self { db, vhost, publisher }
     }
 
     fn config(&self, master_key: &str) -> Config {

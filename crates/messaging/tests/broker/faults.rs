@@ -11,7 +11,7 @@ use messaging::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{DEADLINE, Obedient, Running, message, names, settled, until};
+use crate::support::{DEADLINE, Obedient, Running, message, names, ready, until};
 
 struct Own {
     stack: Arc<Stack>,
@@ -166,7 +166,7 @@ async fn the_deployed_definitions_are_what_services_declare() {
     .await;
     own.broker.declare(&Topology::payrelay(&own.retry)).await.unwrap();
     let publisher = Publisher::spawn(own.broker.clone(), CancellationToken::new());
-    settled(&publisher).await;
+    ready(&publisher).await;
     for key in ["pay.success", "pay.failed", "pay.closed", "pay.refunded"] {
         let outcomes = publisher.publish(vec![message(EXCHANGE, key, key)]).await.unwrap();
         assert_eq!(outcomes, [PublishOutcome::Confirmed], "{key}");
@@ -189,7 +189,7 @@ async fn another_vhost(own: &Own) {
     let broker = Broker::new(&url, "test").unwrap();
     assert_eq!(broker.inspect(&topology).await.unwrap(), []);
     let publisher = Publisher::spawn(broker, CancellationToken::new());
-    settled(&publisher).await;
+    ready(&publisher).await;
     let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "there")]).await.unwrap();
     assert_eq!(outcomes, [PublishOutcome::Confirmed]);
 }

@@ -6,7 +6,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use messaging::{ConsumerQueue, EXCHANGE, PublishError, PublishOutcome, Publisher, Topology};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Fixture, message, names, settled, until};
+use crate::support::{Fixture, message, names, ready, refused};
 
 #[tokio::test]
 async fn a_returned_message_is_found_among_confirmed_ones() {
@@ -119,11 +119,11 @@ async fn an_exchange_of_another_kind_is_an_error_until_somebody_removes_it() {
     channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, options, arguments).await.unwrap();
 
     let publisher = Publisher::spawn(fixture.broker.clone(), CancellationToken::new());
-    settled(&publisher).await;
+    refused(&publisher).await;
     let refused = publisher.publish(vec![message(EXCHANGE, "pay.success", "refused")]).await;
     assert!(matches!(refused, Err(PublishError::Disconnected(Some(_)))), "{refused:?}");
     channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await.unwrap();
-    until("the publisher is ready", || publisher.is_ready()).await;
+    ready(&publisher).await;
     let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "unbound")]).await.unwrap();
     assert!(matches!(outcomes[..], [PublishOutcome::Returned { .. }]), "{outcomes:?}");
 }
@@ -135,7 +135,7 @@ async fn a_broker_that_comes_back_empty_gets_every_queue_before_the_first_messag
     let topology = Topology { queues: queues.to_vec(), retry: fixture.retry.clone() };
     // Only the first stands: a publisher that does not declare is confirmed for it alone.
     let publisher = Publisher::spawn_declaring(fixture.broker.clone(), topology, CancellationToken::new());
-    settled(&publisher).await;
+    ready(&publisher).await;
     let outcomes = publisher.publish(vec![message(EXCHANGE, "pay.success", "for both")]).await.unwrap();
     assert_eq!(outcomes, [PublishOutcome::Confirmed]);
     for queue in queues {

@@ -7,7 +7,7 @@ use messaging::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Fixture, Obedient, Running, message, settled, until};
+use crate::support::{Fixture, Obedient, Running, message, ready, refused, until};
 
 const ALL: &str = ".*";
 const NOTHING: &str = "^$";
@@ -96,21 +96,23 @@ async fn a_queue_that_is_other_than_declared_is_named_with_its_argument() {
 #[tokio::test]
 async fn a_publisher_says_what_it_may_not_and_goes_on_when_it_may() {
     let fixture = Fixture::new().await;
-    let publish = async |broker: Broker| {
-        let publisher = Publisher::spawn(broker, CancellationToken::new());
-        settled(&publisher).await;
-        let refused = publisher.publish(vec![message(EXCHANGE, "pay.success", "1")]).await.unwrap_err();
-        (publisher, refused)
+    let spawn = |rights| Publisher::spawn(narrowed(&fixture, rights), CancellationToken::new());
+    let publish = async |publisher: &Publisher| {
+        publisher.publish(vec![message(EXCHANGE, "pay.success", "1")]).await.unwrap_err()
     };
-    let (publisher, refused) = publish(narrowed(&fixture, [NOTHING, ALL, ALL])).await;
-    assert!(matches!(refused, PublishError::Disconnected(Some(_))), "{refused}");
-    says(&refused.to_string(), &["configure exchange 'pay.direct'"]);
+    let publisher = spawn([NOTHING, ALL, ALL]);
+    refused(&publisher).await;
+    let told = publish(&publisher).await;
+    assert!(matches!(told, PublishError::Disconnected(Some(_))), "{told}");
+    says(&told.to_string(), &["configure exchange 'pay.direct'"]);
     says(&publisher.problem().unwrap(), &["configure exchange 'pay.direct'"]);
 
-    let (publisher, refused) = publish(narrowed(&fixture, [ALL, NOTHING, ALL])).await;
-    assert!(matches!(refused, PublishError::Broken(Error::Denied { .. })), "{refused}");
-    says(&refused.to_string(), &["write exchange 'pay.direct'"]);
-    until("it is connected again", || publisher.is_ready()).await;
+    let publisher = spawn([ALL, NOTHING, ALL]);
+    ready(&publisher).await;
+    let told = publish(&publisher).await;
+    assert!(matches!(told, PublishError::Broken(Error::Denied { .. })), "{told}");
+    says(&told.to_string(), &["write exchange 'pay.direct'"]);
+    ready(&publisher).await;
     says(&publisher.problem().unwrap(), &["write exchange 'pay.direct'"]);
     publisher.close().await;
 

@@ -38,7 +38,7 @@ impl Fixture {
         broker.declare(&Topology { queues: vec![queue.clone()], retry: retry.clone() }).await.unwrap();
         let publisher = Publisher::spawn(broker.clone(), CancellationToken::new());
         // It declares the exchange when it connects, which must not happen in the midst of a test that changes the exchange.
-        settled(&publisher).await;
+        ready(&publisher).await;
         Self { broker, queue, retry, publisher, vhost }
     }
 
@@ -224,10 +224,14 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Waits until a publisher is connected, or says why it is not: a publish waits for that for a few seconds only.
-pub(crate) async fn settled(publisher: &Publisher) {
-    until("the publisher is connected or refused", || publisher.is_ready() || publisher.problem().is_some())
-        .await;
+/// Waits until a publisher is connected: a publish waits for that for a few seconds only, and a busy machine may take longer.
+pub(crate) async fn ready(publisher: &Publisher) {
+    until("the publisher is connected", || publisher.is_ready()).await;
+}
+
+/// Waits until a publisher that is refused says why.
+pub(crate) async fn refused(publisher: &Publisher) {
+    until("the publisher is refused", || publisher.problem().is_some()).await;
 }
 
 pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {

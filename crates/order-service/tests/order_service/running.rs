@@ -210,7 +210,10 @@ impl Fixture {
 pub(crate) async fn publisher(amqp_url: &str) -> Publisher {
     let broker = Broker::new(amqp_url, "test").unwrap();
     broker.declare(&Topology::payrelay(&RETRY_DELAYS.parse().unwrap())).await.unwrap();
-    Publisher::spawn(broker, CancellationToken::new())
+    let publisher = Publisher::spawn(broker, CancellationToken::new());
+    // A publish waits for that for a few seconds only, and a busy machine may take longer.
+    eventually("a connection", || async { publisher.is_ready().then_some(()) }).await;
+    publisher
 }
 
 pub(crate) async fn publish(publisher: &Publisher, messages: Vec<Message>) {

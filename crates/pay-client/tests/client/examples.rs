@@ -6,7 +6,7 @@ use pay_client::{EventType, Publisher};
 use tokio::process::{Child, Command};
 use tokio_postgres::NoTls;
 
-use crate::support::{Fixture, event, until};
+use crate::support::{Fixture, connected, event, until};
 
 /// A program of `examples`, with this broker.
 fn example(name: &str, fixture: &Fixture) -> Command {
@@ -55,7 +55,7 @@ async fn the_examples_publish_and_count_each_sale_once() {
     publish("2").await;
     until("two sales", async || (sold().await == 2 * 1999).then_some(())).await;
 
-    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let publisher = connected(Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap()).await;
     let more: Vec<_> = (3..=200).map(|order| event(EventType::Success, &order.to_string())).collect();
     assert!(publisher.publish_all(&more).await.iter().all(Result::is_ok));
     subscriber.kill().await.unwrap();

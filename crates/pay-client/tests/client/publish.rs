@@ -1,13 +1,13 @@
 use lapin::types::AMQPValue;
 use pay_client::{ConfigError, EventType, PublishError, Publisher, RetryDelays};
 
-use crate::support::{Fixture, event, header};
+use crate::support::{Fixture, connected, event, header};
 
 #[tokio::test]
 async fn an_event_is_published_as_the_contract_says() {
     let fixture = Fixture::new().await;
     fixture.queue("other", &["pay.refunded"], &[]).await;
-    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let publisher = connected(Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap()).await;
     let event = event(EventType::Refunded, "10001");
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     assert_eq!(publisher.traced(traceparent).publish(&event).await, Ok(()));
@@ -36,7 +36,7 @@ async fn an_event_is_published_as_the_contract_says() {
 async fn every_event_of_a_batch_has_a_result_of_its_own() {
     let fixture = Fixture::new().await;
     fixture.queue("other", &["pay.success"], &[]).await;
-    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let publisher = connected(Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap()).await;
     let mut contradictory = event(EventType::Success, "3");
     contradictory.order.refunded_minor = 1;
     let mut early = event(EventType::Success, "4");
@@ -63,7 +63,7 @@ async fn every_event_of_a_batch_has_a_result_of_its_own() {
 #[tokio::test]
 async fn what_is_not_taken_now_may_be_published_again() {
     let fixture = Fixture::new().await;
-    let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+    let publisher = connected(Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap()).await;
     let event = event(EventType::Success, "10001");
     let unroutable = publisher.publish(&event).await.unwrap_err();
     assert!(matches!(unroutable, PublishError::Unroutable(_)) && unroutable.is_retryable(), "{unroutable}");
@@ -90,7 +90,7 @@ async fn a_declaring_publisher_misses_no_consumer_of_a_broker_that_came_back_emp
     fixture.queue("quick", &["pay.success"], &[]).await;
     let rights = r"^(pay\.|trade\.|merchant\.|payrelay\.declaring$|amq\.default$)";
     let url = fixture.vhost.narrowed([rights; 3]);
-    let publisher = Publisher::declaring(&url, "billing", &RetryDelays::default()).unwrap();
+    let publisher = connected(Publisher::declaring(&url, "billing", &RetryDelays::default()).unwrap()).await;
     let event = event(EventType::Success, "1");
     assert_eq!(publisher.publish(&event).await, Ok(()));
     for queue in ["quick"].into_iter().chain(OURS) {
@@ -108,7 +108,7 @@ async fn the_rights_of_a_plain_publisher_suffice_and_make_no_queue() {
     let direct = r"^pay\.direct$";
     let url = fixture.vhost.narrowed([direct, direct, "^$"]);
     let event = event(EventType::Success, "1");
-    let publisher = Publisher::new(&url, "billing").unwrap();
+    let publisher = connected(Publisher::new(&url, "billing").unwrap()).await;
     assert!(matches!(publisher.publish(&event).await, Err(PublishError::Unroutable(_))));
     fixture.queue("quick", &["pay.success"], &[]).await;
     assert_eq!(publisher.publish(&event).await, Ok(()));

@@ -7,7 +7,7 @@ use pay_client::{
 };
 use tokio::task::JoinHandle;
 
-use crate::support::{Fixture, event, header, until};
+use crate::support::{Fixture, connected, event, header, until};
 
 /// Does with an event what its order is called: `poison…` is dead-lettered, `later…` retried, all else done.
 #[derive(Clone, Default)]
@@ -81,7 +81,7 @@ impl Running {
         assert!(!subscriptions.are_there());
         let task = tokio::spawn(subscriber.run(handler.clone(), stop.clone()));
         until("subscriptions", async || subscriptions.are_there().then_some(())).await;
-        let publisher = Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap();
+        let publisher = connected(Publisher::new(fixture.vhost.amqp_url(), "billing").unwrap()).await;
         Self { fixture, publisher, handler, stop, task }
     }
 

@@ -7,7 +7,9 @@ use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use pay_client::{EventType, Money, PayEvent, PayOrder, Purpose, Status, new_event_id};
+use pay_client::{
+    EventType, Money, PayEvent, PayOrder, PublishError, Publisher, Purpose, Status, new_event_id,
+};
 use time::OffsetDateTime;
 
 /// No wait of a test is longer.
@@ -121,6 +123,18 @@ pub(crate) fn event(event_type: EventType, order_no: &str) -> PayEvent {
             attach: None,
         },
     }
+}
+
+/// The publisher, once it is connected: a publish waits for that for a few seconds only, and a busy machine may take longer.
+pub(crate) async fn connected(publisher: Publisher) -> Publisher {
+    let nobodys = event(EventType::Failed, "0");
+    until("a connection", async || match publisher.publish(&nobodys).await {
+        Err(PublishError::Unconfirmed(_)) => None,
+        settled => Some(settled),
+    })
+    .await
+    .ok();
+    publisher
 }
 
 /// Looks until `look` finds something.

@@ -128,3 +128,36 @@ fn a_finding_names_what_any_service_knows() {
     let findings = judge(EventType::Success, &held, NOON, RETRIES);
     assert_eq!(findings[0].pay_order_no.as_deref(), Some("P1"));
 }
+
+#[test]
+fn a_webhook_is_due_from_its_time_on() {
+    let mut pending = entry(EventId(Uuid::now_v7()), Stage::Pending);
+    pending.attempts = Some(2);
+    for (next, expected) in [
+        (None, "2 failed attempts, due"),
+        (Some(NOON - Duration::from_secs(1)), "2 failed attempts, due since 2026-01-01T11:59:59Z"),
+        (Some(NOON), "2 failed attempts, due since 2026-01-01T12:00:00Z"),
+        (Some(NOON + Duration::from_secs(1)), "2 failed attempts, next 2026-01-01T12:00:01Z"),
+    ] {
+        pending.next_attempt_at = next;
+        assert_eq!(standing(&pending, NOON), Some((EventStanding::Pending, expected.to_owned())));
+    }
+}
+
+#[test]
+fn each_standing_is_missing_explained_or_on_its_way() {
+    for (standing, name, is_missing, is_explained) in [
+        (EventStanding::EventMissing, "event missing", true, false),
+        (EventStanding::NotPublished, "not published", false, false),
+        (EventStanding::Retrying, "retrying", false, false),
+        (EventStanding::Missing, "missing", true, false),
+        (EventStanding::Unexpected, "unexpected", true, false),
+        (EventStanding::Pending, "pending", false, false),
+        (EventStanding::Parked, "parked", false, true),
+        (EventStanding::DeadLetter, "dead letter", false, true),
+    ] {
+        assert_eq!((standing.is_missing(), standing.is_explained()), (is_missing, is_explained), "{name}");
+        assert_eq!(standing.name(), name);
+        assert_eq!(serde_json::to_value(standing).unwrap(), name.replace(' ', "_"));
+    }
+}
