@@ -38,6 +38,21 @@ async fn money_moves_and_every_account_tells_how() {
 }
 
 #[tokio::test]
+async fn a_flow_has_moved_the_money_of_its_own_accounts_and_of_no_other() {
+    let books = Books::open(&["u1", "u2"]).await;
+    books.post(&[recharge("T1", "u1", 1000), payment("P1", "u1", 300)]).await.unwrap();
+    let client = books.client().await;
+    let moved = async |trans_no: &str, account| ledger::moved(&client, trans_no, &account).await.unwrap();
+    assert_eq!(moved("T1", cny(user("u1"))).await, Some(1000));
+    assert_eq!(moved("P1", cny(user("u1"))).await, Some(-300));
+    assert_eq!(moved("P1", cny(merchant())).await, Some(300));
+    assert_eq!(moved("P1", cny(user("u2"))).await, None, "another user's");
+    assert_eq!(moved("P2", cny(user("u1"))).await, None, "no flow");
+    let dollars = Account { owner: user("u1"), currency: Currency::parse("USD").unwrap() };
+    assert_eq!(moved("P1", dollars).await, None, "another currency");
+}
+
+#[tokio::test]
 async fn what_is_repeated_is_known_and_what_is_other_is_refused() {
     let books = Books::open(&["u1", "u2"]).await;
     let first = recharge("T1", "u1", 1000);
