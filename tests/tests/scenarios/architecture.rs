@@ -4,6 +4,7 @@ mod circles;
 mod clocks;
 mod documents;
 mod generated;
+mod readmes;
 pub(crate) mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
