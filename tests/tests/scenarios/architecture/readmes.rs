@@ -20,7 +20,8 @@ fn both_have_the_same_sections_and_rows() {
     let shape = |text: &str| -> Vec<&'static str> {
         let prose = without_blocks(text);
         let kinds = [("## ", "heading"), ("| ", "row"), ("- ", "point")];
-        let kind = |line: &str| kinds.iter().find(|(start, _)| line.starts_with(start)).map(|(_, kind)| *kind);
+        let kind =
+            |line: &str| kinds.iter().find(|(start, _)| line.starts_with(start)).map(|(_, kind)| *kind);
         prose.lines().filter_map(kind).collect()
     };
     let english = shape(&read(ENGLISH));
