@@ -5,6 +5,7 @@
 
 pub mod interpreters;
 pub mod pgbouncer;
+pub mod pictures;
 mod promtool;
 mod skip;
 mod tools;

@@ -2,8 +2,11 @@
 
 mod circles;
 mod clocks;
+mod decisions;
 mod documents;
 mod generated;
+mod readmes;
+mod states;
 pub(crate) mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};

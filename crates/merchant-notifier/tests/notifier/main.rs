@@ -18,6 +18,7 @@ mod migrations;
 mod retention;
 mod retries;
 mod service;
+mod states;
 mod store;
 mod support;
 mod webhooks;

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 
+mod states;
+
 const AMOUNT_MINOR: i64 = 1_000;
 const PAID_AT: OffsetDateTime = datetime!(2026-01-01 12:00 UTC);
 
