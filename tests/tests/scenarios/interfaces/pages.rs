@@ -37,6 +37,7 @@ fn the_admin_reference_lists_every_route_and_no_other() {
         assert!(routes.len() > 5, "too few routes of {service} were found to check: {routes:?}");
         assert_eq!(section(heading), routes, "{service}");
     }
+    assert_eq!(requests(&page), operations(&read("crates/admin-api/openapi.yaml")));
 }
 
 #[test]
