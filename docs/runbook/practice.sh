@@ -70,3 +70,9 @@ PAY_ORDER_NO=$(curl -sf "$(value ingress_url)/v1/pay-orders" -H "authorization: 
   -d '{"order_no": "10001", "amount_minor": 1999, "currency": "CNY", "channel": "standard_dev"}' |
   sed 's/.*"pay_order_no":"\([^"]*\)".*/\1/')
 pay "$PAY_ORDER_NO" 1999 T1 > /dev/null
+
+# Until the merchant has its webhook, a minute at most.
+for _ in $(seq 120); do
+  if payrelay notifications list --merchant dev-merchant --status DELIVERED | grep 10001 > /dev/null; then break; fi
+  sleep 0.5
+done
