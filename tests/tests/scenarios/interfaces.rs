@@ -7,6 +7,7 @@ mod alerts;
 mod asyncapi;
 mod metrics;
 mod openapi;
+mod pages;
 mod table;
 
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::support::{World, event, new_pay_order, notice, paid, read, refunded, signed, take};
 
-const RUNBOOK: &str = include_str!("../../../../deploy/README.md");
+const RUNBOOK: &str = include_str!("../../../../docs/runbook/callbacks.md");
 
 #[tokio::test]
 async fn a_success_is_committed_told_once_and_acknowledged_again() {

@@ -131,7 +131,7 @@ pub(crate) async fn run(admin: &Admin, options: &AuditOptions, json: bool) -> Co
     match (audit.open(), audit.ledger_findings()) {
         (0, _) => Ok(()),
         (open, ledger) if open == ledger => Err(Failure::Findings(format!(
-            "audit: {ledger} findings in the ledger, of which none goes away by itself: see the runbook, Trial balance"
+            "audit: {ledger} findings in the ledger, of which none goes away by itself: see docs/runbook/ledger.md"
         ))),
         (open, _) => Err(Failure::Findings(format!(
             "audit: {open} findings; what is in flight arrives by itself, what stays: payrelay trace ORDER_NO"

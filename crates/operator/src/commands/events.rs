@@ -152,7 +152,7 @@ fn report(summary: &Summary, json: bool) -> CommandResult {
     }
     if *callbacks_without_event > 0 {
         open.push(format!(
-            "{callbacks_without_event} callbacks have lost their event, which cannot be published again: see the runbook, Auditing"
+            "{callbacks_without_event} callbacks have lost their event, which cannot be published again: see docs/runbook/audit.md"
         ));
     }
     if open.is_empty() { Ok(()) } else { Err(Failure::Findings(open.join("; "))) }

@@ -6,6 +6,7 @@ use super::workspace::{files, members, read, root, sources};
 
 type Names = BTreeSet<String>;
 
+/// Documents beside the book. Each of them names paths.
 const DOCUMENTS: [&str; 7] = [
     "ARCHITECTURE.md",
     "README.md",
@@ -15,6 +16,8 @@ const DOCUMENTS: [&str; 7] = [
     "crates/webhooks/README.md",
     "fuzz/README.md",
 ];
+/// Where variables are explained: those of the programs, and those of `cargo xtask`.
+const SETTINGS: [&str; 2] = ["docs/configuration.md", "docs/testing.md"];
 
 #[test]
 fn every_crate_of_the_workspace_is_listed() {
@@ -38,9 +41,17 @@ fn every_path_exists() {
         let text = read(document);
         let paths: Vec<_> = code_spans(&text).filter(|code| is_path(code)).collect();
         assert!(!paths.is_empty(), "{document} names no path");
-        for path in paths {
-            assert!(root().join(path).exists(), "{document} names {path}, which is not there");
-        }
+        assert_paths_exist(document, &paths);
+    }
+    for (page, text) in book() {
+        let paths: Vec<_> = code_spans(&text).filter(|code| is_path(code)).collect();
+        assert_paths_exist(&page, &paths);
+    }
+}
+
+fn assert_paths_exist(document: &str, paths: &[&str]) {
+    for path in paths {
+        assert!(root().join(path).exists(), "{document} names {path}, which is not there");
     }
 }
 
@@ -50,36 +61,72 @@ fn every_variable_is_explained_and_no_other() {
         sources().iter().flat_map(|file| words(&read(file), "PAYRELAY_", is_of_variables)).collect();
     let for_users = |name: &String| !name.starts_with("PAYRELAY_TEST_") && !name.ends_with("_FILE");
     let expected: Names = read_by_programs.into_iter().filter(for_users).collect();
-    let explained: Names =
-        words(&read("README.md"), "PAYRELAY_", is_of_variables).into_iter().filter(for_users).collect();
+    let named = |text: &str| -> Names {
+        words(text, "PAYRELAY_", is_of_variables).into_iter().filter(for_users).collect()
+    };
+    let explained: Names = SETTINGS.iter().flat_map(|page| named(&read(page))).collect();
     assert_eq!(explained, expected);
+    // Those of compose files and of images stand in the book only where a program reads them, too.
+    for (page, text) in book() {
+        let strange = named(&text).into_iter().find(|name| !expected.contains(name) && !is_of_compose(name));
+        assert_eq!(strange, None, "{page} names it, and no program reads it");
+    }
+}
+
+/// What `docker-compose.yml` reads for itself.
+fn is_of_compose(name: &str) -> bool {
+    read("docker-compose.yml").contains(&format!("${{{name}:"))
 }
 
 #[test]
 fn code_in_the_readme_is_compiled_code() {
     let examples: Vec<_> = files(&root().join("crates/pay-client/examples")).iter().map(read).collect();
-    let readme = read("README.md");
-    let mut blocks =
-        readme.split("\n```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-    assert!(blocks.clone().count() > 0, "the README shows no code");
-    let strange = blocks.find(|block| !examples.iter().any(|example| example.contains(block)));
-    assert_eq!(strange, None, "stands in no example of pay-client");
+    for (page, text) in book().into_iter().chain([("README.md".to_owned(), read("README.md"))]) {
+        let mut blocks = blocks(&text, "rust");
+        let strange = blocks.find(|block| !examples.iter().any(|example| example.contains(block)));
+        assert_eq!(strange, None, "{page} shows it, and it stands in no example of pay-client");
+    }
+    let publishers = read("docs/publishers.md");
+    assert!(blocks(&publishers, "rust").count() > 0, "the page for publishers shows no code");
 }
 
 #[test]
 fn alerts_name_metrics_that_exist() {
     let sources: Vec<_> = sources().iter().map(read).collect();
-    for document in ["deploy/prometheus/alerts.yml", "deploy/README.md"] {
-        let text = read(document);
-        let metrics: Names = words(&text, "payrelay_", |c| c.is_ascii_lowercase() || c == '_');
-        assert!(!metrics.is_empty(), "{document} names no metric");
-        for metric in metrics {
+    let alerts = "deploy/prometheus/alerts.yml";
+    let metrics_of = |text: &str| words(text, "payrelay_", |c| c.is_ascii_lowercase() || c == '_');
+    assert!(!metrics_of(&read(alerts)).is_empty(), "{alerts} names no metric");
+    let named_in_the_book = book().iter().filter(|(_, text)| !metrics_of(text).is_empty()).count();
+    assert!(named_in_the_book > 10, "{named_in_the_book} pages name a metric");
+    for (document, text) in book().into_iter().chain([(alerts.to_owned(), read(alerts))]) {
+        for metric in metrics_of(&text) {
             // What the exporter appends to the name of a histogram.
             let name = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| metric.strip_suffix(suffix));
             let quoted = format!("\"{}\"", name.unwrap_or(&metric));
-            assert!(sources.iter().any(|source| source.contains(&quoted)), "no source records {metric}");
+            let is_recorded = sources.iter().any(|source| source.contains(&quoted));
+            assert!(is_recorded, "{document} names {metric}, which no source records");
         }
     }
+}
+
+/// The pages of the book, each with its path from the root, and its text.
+fn book() -> Vec<(String, String)> {
+    let pages =
+        files(&root().join("docs")).into_iter().filter(|path| path.extension() == Some("md".as_ref()));
+    let pages: Vec<_> = pages
+        .map(|path| {
+            let name = path.strip_prefix(root()).expect("a page lies below the root").display().to_string();
+            (name, read(&path))
+        })
+        .collect();
+    assert!(pages.len() > 50, "the book has only {} pages", pages.len());
+    pages
+}
+
+/// The blocks of code in this language.
+fn blocks<'a>(text: &'a str, language: &str) -> impl Iterator<Item = &'a str> {
+    let rests = text.split(&format!("\n```{language}\n")).skip(1).collect::<Vec<_>>();
+    rests.into_iter().map(|rest| rest.split("```").next().unwrap_or_default())
 }
 
 /// What stands as code in the first column of the table below this heading of `ARCHITECTURE.md`.

@@ -1,15 +1,17 @@
-//! `deploy/prometheus/alerts.yml`: every alert is tested, and the runbook says what to do about it.
+//! `deploy/prometheus/alerts.yml`: every alert is tested, and has a page of the runbook that says what to do about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use devstack::testing::promtool;
 
 use super::run;
-use crate::architecture::workspace::{read, root};
+use crate::architecture::workspace::{files, read, root};
 
 const RULES: &str = "deploy/prometheus/alerts.yml";
 const TESTS: &str = "deploy/prometheus/alerts_test.yml";
-const RUNBOOK: &str = "deploy/README.md";
+const RUNBOOK: &str = "docs/runbook";
+/// What whoever is on call asks of each alert, in this order.
+const SECTIONS: [&str; 4] = ["What it means", "What to look at", "What to do", "When it ends"];
 /// The group in which Prometheus has no data at all.
 const NO_DATA: &str = "without any data";
 
@@ -61,14 +63,65 @@ fn every_alert_is_tested_silent_firing_and_without_data() {
 }
 
 #[test]
-fn the_runbook_says_what_to_do_about_every_alert_and_no_other() {
-    let runbook = read(RUNBOOK);
-    let section = runbook.split_once("\n## Alerts, and what to do\n").expect("the section").1;
-    let table = section.split("\n## ").next().unwrap_or_default();
-    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    let described: BTreeSet<_> =
-        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
-    assert_eq!(described, alerts());
+fn every_alert_has_its_page_of_the_runbook_and_no_other() {
+    let pages = files(&root().join(RUNBOOK));
+    let names = pages.iter().filter_map(|path| path.file_name()?.to_str()?.strip_suffix(".md"));
+    // Pages of other things are written small.
+    let of_alerts: BTreeSet<_> = names
+        .filter(|name| *name != "README" && name.starts_with(char::is_uppercase))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(of_alerts, alerts());
+    for (alert, severity) in severities() {
+        let page = read(format!("{RUNBOOK}/{alert}.md"));
+        let severity = severity[..1].to_uppercase() + &severity[1..];
+        assert!(
+            page.starts_with(&format!("# {alert}\n\n**{severity}.** ")),
+            "the page of {alert} does not begin with its name and severity"
+        );
+        let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(sections, SECTIONS, "{alert}");
+    }
+}
+
+#[test]
+fn the_table_of_the_runbook_and_each_alert_name_the_page() {
+    let index = read(format!("{RUNBOOK}/README.md"));
+    let row = |line: &str| {
+        let [alert, severity, _] =
+            line.strip_prefix("| [`")?.split(" | ").collect::<Vec<_>>().try_into().ok()?;
+        let (name, target) = alert.split_once("`](")?;
+        assert_eq!(target, format!("{name}.md)"), "{line}");
+        Some((name.to_owned(), severity.to_owned()))
+    };
+    let table: Vec<_> = index.lines().filter_map(row).collect();
+    let severities = severities();
+    assert_eq!(table.len(), severities.len(), "an alert stands twice in the table");
+    assert_eq!(table.into_iter().collect::<BTreeMap<_, _>>(), severities);
+    for (alert, rule) in rules() {
+        let url = rule.lines().find_map(|line| line.trim().strip_prefix("runbook_url: "));
+        assert_eq!(url, Some(format!("{RUNBOOK}/{alert}.md").as_str()), "{alert}");
+    }
+}
+
+/// Each alert, and what its rule says.
+fn rules() -> Vec<(String, String)> {
+    let rules = read(RULES);
+    let rules = rules.split("\n      - alert: ").skip(1);
+    rules
+        .map(|rule| {
+            let (name, rest) = rule.split_once('\n').expect("a rule has more lines than its name");
+            (name.to_owned(), rest.to_owned())
+        })
+        .collect()
+}
+
+fn severities() -> BTreeMap<String, String> {
+    let severity = |rule: &str| {
+        let labels = rule.split_once("labels: { severity: ").expect("every alert has a severity").1;
+        labels.split(" }").next().unwrap_or_default().to_owned()
+    };
+    rules().into_iter().map(|(alert, rule)| (alert, severity(&rule))).collect()
 }
 
 /// The names of all alerts.

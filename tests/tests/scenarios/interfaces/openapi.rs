@@ -16,6 +16,8 @@ use crate::architecture::workspace::{read, root};
 
 const INGRESS: &str = "crates/ingress/openapi.yaml";
 const ORDER_SERVICE: &str = "crates/order-service/openapi.yaml";
+/// Of the admin ports of all services.
+const ADMIN: &str = "crates/admin-api/openapi.yaml";
 /// What may be found, and why.
 const EXCEPTIONS: &str = "schemathesis/exceptions.toml";
 /// Of what is generated: the same in every run.
@@ -29,6 +31,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 fn redocly_finds_nothing_in_the_openapi_documents() {
     assert_lints(INGRESS);
     assert_lints(ORDER_SERVICE);
+    assert_lints(ADMIN);
 }
 
 #[test]

@@ -35,11 +35,11 @@ fn assert_untold(what: &str, answer: &Answer) {
     }
 }
 
-/// The settings that the README explains, and each as a file.
+/// The settings that the page on configuration explains, and each as a file.
 fn settings() -> Vec<String> {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("a README");
-    let words = readme.split(|char: char| !char.is_ascii_uppercase() && char != '_');
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = fs::read_to_string(page).expect("a page on configuration");
+    let words = page.split(|char: char| !char.is_ascii_uppercase() && char != '_');
     let mut names: Vec<_> = words.filter(|word| word.starts_with("PAYRELAY_")).map(str::to_owned).collect();
     names.sort();
     names.dedup();
