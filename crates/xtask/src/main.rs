@@ -9,6 +9,8 @@ mod matrix;
 mod mutants;
 mod setup;
 mod test;
+mod tools;
+mod tree;
 
 use std::process::ExitCode;
 
