@@ -7,10 +7,12 @@ mod chaos;
 mod count;
 mod matrix;
 mod mutants;
+mod page;
 mod setup;
 mod test;
 mod tools;
 mod tree;
+mod words;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,8 @@ enum Task {
     Matrix(matrix::Options),
     /// Make the code wrong at one place after the other, and say where no test fails
     Mutants(mutants::Options),
+    /// Look in the documents for long sentences, long lines and phrases that are hard to read
+    Words(words::Options),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::run(&arguments),
         Task::Matrix(options) => matrix::run(&options),
         Task::Mutants(options) => mutants::run(&options),
+        Task::Words(options) => words::run(&options),
     };
     result.unwrap_or_else(|error| {
         step(&format!("failed: {error:#}"));
