@@ -5,6 +5,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod count;
+mod docs;
 mod matrix;
 mod mutants;
 mod page;
@@ -60,6 +61,8 @@ enum Task {
     Mutants(mutants::Options),
     /// Look in the documents for long sentences, long lines and phrases that are hard to read
     Words(words::Options),
+    /// Build the book, follow the links of all documents, and run the commands of the README and the book
+    Docs(docs::Options),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Task::Matrix(options) => matrix::run(&options),
         Task::Mutants(options) => mutants::run(&options),
         Task::Words(options) => words::run(&options),
+        Task::Docs(options) => docs::run(&options),
     };
     result.unwrap_or_else(|error| {
         step(&format!("failed: {error:#}"));
