@@ -6,6 +6,7 @@ mod cargo;
 mod chaos;
 mod count;
 mod docs;
+mod generate;
 mod matrix;
 mod mutants;
 mod page;
@@ -59,6 +60,8 @@ enum Task {
     Matrix(matrix::Options),
     /// Make the code wrong at one place after the other, and say where no test fails
     Mutants(mutants::Options),
+    /// Write anew what is generated from the code: pages of the book, the broker's definitions, the Rust of the events
+    Generate,
     /// Look in the documents for long sentences, long lines and phrases that are hard to read
     Words(words::Options),
     /// Build the book, follow the links of all documents, and run the commands of the README and the book
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::run(&arguments),
         Task::Matrix(options) => matrix::run(&options),
         Task::Mutants(options) => mutants::run(&options),
+        Task::Generate => generate::run().map(|()| ExitCode::SUCCESS),
         Task::Words(options) => words::run(&options),
         Task::Docs(options) => docs::run(&options),
     };
