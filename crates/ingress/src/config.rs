@@ -5,13 +5,14 @@ use std::time::Duration;
 use events::codec::Format;
 use ipnet::IpNet;
 use messaging::RetryDelays;
-use service::config::Ports;
+use service::config::{Ports, Setting};
 use service::{Common, Loader, Secret};
 use webhooks::target::Networks;
 
 use crate::channels_file::{Channels, Problem};
 
 const PORTS: Ports = Ports { http: Some(8080), admin: 9080 };
+const DEFAULT_GRACE: Duration = Duration::from_secs(900);
 /// A week: an order that is closed must make room for another one some day.
 const MAX_GRACE_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// One connection to the database each.
@@ -20,6 +21,40 @@ const CONNECTIONS: usize = 16;
 /// Connections that are left for all else when every shard has its own.
 const MIN_CONNECTIONS: usize = 3;
 const MAX_CONNECTIONS: usize = 1000;
+
+/// What the documents say about the variables of the ingress.
+pub const SETTINGS: [Setting; 7] = [
+    Setting {
+        name: "PAYRELAY_CHANNELS_FILE",
+        meaning: "TOML file with the accounts of payment channels. SIGHUP reads it again.",
+    },
+    Setting {
+        name: "PAYRELAY_EVENT_FORMAT",
+        meaning: "How events are published: `protobuf`, or `json` (proto3 JSON). Consumers read both. \
+                  Set it alike on all replicas.",
+    },
+    Setting {
+        name: "PAYRELAY_MANAGEMENT_URL",
+        meaning: "RabbitMQ's management API, such as `http://mq:15672`. The user is that of `PAYRELAY_AMQP_URL`.",
+    },
+    Setting {
+        name: "PAYRELAY_CLOSE_GRACE_SECONDS",
+        meaning: "How long after its expiry an unpaid pay order is closed. Payments in progress still count.",
+    },
+    Setting {
+        name: "PAYRELAY_OUTBOX_SHARDS",
+        meaning: "How many relays publish at once. Set it alike on all replicas.",
+    },
+    Setting {
+        name: "PAYRELAY_DATABASE_CONNECTIONS",
+        meaning: "Most connections to PostgreSQL. Each outbox shard takes one of them; at least 3 must be left.",
+    },
+    Setting {
+        name: "PAYRELAY_ALLOWED_WEBHOOK_CIDRS",
+        meaning: "Private networks that webhooks may be sent to. Example: `10.1.0.0/16,fd00::/8`. \
+                  Set it alike on both services.",
+    },
+];
 
 /// What the ingress is told by the environment.
 #[derive(Debug)]
@@ -56,42 +91,25 @@ impl Config {
     /// Reads the environment; what is wrong is noted in `loader`.
     pub fn load(loader: &mut Loader) -> Self {
         let common = Common::load(loader, PORTS);
-        let outbox_shards = bounded(loader, "PAYRELAY_OUTBOX_SHARDS", 1, (1, MAX_SHARDS));
+        let outbox_shards = loader.bounded("PAYRELAY_OUTBOX_SHARDS", 1, 1..=MAX_SHARDS);
         let fewest = MIN_CONNECTIONS + usize::try_from(outbox_shards).unwrap_or_default();
         Self {
             channels: channels(loader),
             retry_delays: runtime::config::retry_delays(loader),
             event_format: loader.parse("PAYRELAY_EVENT_FORMAT", Format::default()),
             management_url: loader.optional_secret("PAYRELAY_MANAGEMENT_URL"),
-            close_grace: Duration::from_secs(bounded(
-                loader,
-                "PAYRELAY_CLOSE_GRACE_SECONDS",
-                900,
-                (0, MAX_GRACE_SECONDS),
-            )),
+            close_grace: loader.seconds("PAYRELAY_CLOSE_GRACE_SECONDS", DEFAULT_GRACE, 0..=MAX_GRACE_SECONDS),
             retention_days: runtime::config::retention_days(loader),
-            allowed_networks: loader.parse("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::default()).0,
+            allowed_networks: allowed_networks(loader),
             outbox_shards,
-            database_connections: bounded(
-                loader,
+            database_connections: loader.bounded(
                 "PAYRELAY_DATABASE_CONNECTIONS",
                 CONNECTIONS.max(fewest),
-                (fewest, MAX_CONNECTIONS),
+                fewest..=MAX_CONNECTIONS,
             ),
             common,
         }
     }
-}
-
-fn bounded<T>(loader: &mut Loader, name: &str, default: T, (min, max): (T, T)) -> T
-where
-    T: Copy + PartialOrd + std::fmt::Display + std::str::FromStr<Err: std::fmt::Display>,
-{
-    let value = loader.parse(name, default);
-    if value < min || value > max {
-        loader.reject(name, format!("is {value}"), format!("set it to a number from {min} to {max}"));
-    }
-    value
 }
 
 fn channels(loader: &mut Loader) -> Channels {
@@ -103,6 +121,11 @@ fn channels(loader: &mut Loader) -> Channels {
         }
         Channels::default()
     })
+}
+
+fn allowed_networks(loader: &mut Loader) -> Vec<IpNet> {
+    let networks: Option<Networks> = loader.optional("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::EXAMPLE);
+    networks.unwrap_or_default().0
 }
 
 #[cfg(test)]

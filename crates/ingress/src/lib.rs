@@ -45,6 +45,7 @@ mod store;
 mod trace_context;
 
 pub use channels_file::Channels;
-pub use config::Config;
+pub use config::{Config, SETTINGS};
+pub use metric_table::describe_metrics;
 pub use run::{Service, run};
 pub use store::migrate;

@@ -26,7 +26,7 @@ const BALANCE_PAYMENTS: [&str; 12] = [
 
 /// Describes the metrics and starts the counters at zero: a counter that first appears with its first event hides that event
 /// from `rate()`.
-pub(crate) fn describe() {
+pub fn describe_metrics() {
     describe_counters();
     describe_gauges();
     counter!("payrelay_callbacks_total", "account" => UNKNOWN_ACCOUNT, "outcome" => "unknown_account")

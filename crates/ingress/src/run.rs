@@ -165,7 +165,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 fn describe_metrics(config: &Config) {
     storage::describe_metrics();
     messaging::describe_metrics();
-    metric_table::describe();
+    metric_table::describe_metrics();
     metric_table::start_accounts(&config.channels.current());
 }
 

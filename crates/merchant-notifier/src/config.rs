@@ -3,13 +3,33 @@
 use events::MerchantId;
 use ipnet::IpNet;
 use messaging::RetryDelays;
-use service::config::{Common, Ports};
+use service::config::{Common, Ports, Setting};
 use service::{Loader, MasterKey};
 use webhooks::target::Networks;
 
 use crate::Ladder;
 
 const PORTS: Ports = Ports { http: None, admin: 9082 };
+
+/// What the documents say about the variables of the notifier.
+pub const SETTINGS: [Setting; 4] = [
+    Setting {
+        name: "PAYRELAY_MASTER_KEY",
+        meaning: "Encrypts the secrets of webhooks in the database: 32 bytes in base64. \
+                  Make one with `openssl rand -base64 32`.",
+    },
+    Setting {
+        name: "PAYRELAY_NOTIFY_LADDER",
+        meaning: "Delays between the attempts at a webhook, unless an endpoint has its own.",
+    },
+    Setting { name: "PAYRELAY_NOTIFY_WORKERS", meaning: "Attempts at a time in one replica." },
+    Setting {
+        name: "PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT",
+        meaning: "Attempts at a time for one endpoint. At most `PAYRELAY_NOTIFY_WORKERS`.",
+    },
+];
+
+const MAX_WORKERS: u32 = 4096;
 
 /// The configuration of the notifier.
 #[derive(Debug, Clone)]
@@ -43,32 +63,29 @@ impl AsRef<Common> for Config {
 impl Config {
     /// Reads every variable; errors are collected in the loader.
     pub fn load(loader: &mut Loader) -> Self {
-        let config = Self {
-            common: Common::load(loader, PORTS),
+        let common = Common::load(loader, PORTS);
+        let workers = loader.bounded("PAYRELAY_NOTIFY_WORKERS", 512, 1..=MAX_WORKERS);
+        Self {
+            common,
             master_key: loader.master_key("PAYRELAY_MASTER_KEY"),
             retry_delays: runtime::config::retry_delays(loader),
             default_merchant_id: loader.optional("PAYRELAY_DEFAULT_MERCHANT_ID", "m1"),
-            allowed_networks: loader.parse("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::default()).0,
+            allowed_networks: allowed_networks(loader),
             ladder: loader.parse("PAYRELAY_NOTIFY_LADDER", Ladder::default()),
-            workers: loader.parse("PAYRELAY_NOTIFY_WORKERS", 512),
-            workers_per_endpoint: loader.parse("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", 32),
+            workers,
+            workers_per_endpoint: loader.bounded(
+                "PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT",
+                32,
+                1..=workers.max(1),
+            ),
             retention_days: runtime::config::retention_days(loader),
-        };
-        config.check_bounds(loader);
-        config
-    }
-
-    fn check_bounds(&self, loader: &mut Loader) {
-        let bounds = [
-            ("PAYRELAY_NOTIFY_WORKERS", self.workers, 1..=4096),
-            ("PAYRELAY_NOTIFY_WORKERS_PER_ENDPOINT", self.workers_per_endpoint, 1..=self.workers.max(1)),
-        ];
-        for (name, value, bounds) in bounds {
-            if !bounds.contains(&value) {
-                loader.reject(name, format!("{value} is out of bounds"), format!("set it to {bounds:?}"));
-            }
         }
     }
+}
+
+fn allowed_networks(loader: &mut Loader) -> Vec<IpNet> {
+    let networks: Option<Networks> = loader.optional("PAYRELAY_ALLOWED_WEBHOOK_CIDRS", Networks::EXAMPLE);
+    networks.unwrap_or_default().0
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ mod test_events;
 mod text;
 mod webhook;
 
-pub use config::Config;
+pub use config::{Config, SETTINGS};
 pub use endpoint::{Ack, Change, Encryption, Endpoint, EndpointChange, Format, Signature, UnknownName};
 pub use ladder::{DEFAULT_LADDER, InvalidLadder, Ladder, MAX_RETRY_AFTER, retry_after};
+pub use metric_table::describe_metrics;
 pub use run::{Service, run};

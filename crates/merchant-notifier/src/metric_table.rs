@@ -9,7 +9,7 @@ pub(crate) const ACKNOWLEDGED: &str = "acknowledged";
 
 /// Describes the metrics and starts the counters at zero: a counter that first appears with its first event hides that event
 /// from `rate()`.
-pub(crate) fn describe() {
+pub fn describe_metrics() {
     describe_histogram!(
         "payrelay_webhook_attempt_seconds",
         Unit::Seconds,

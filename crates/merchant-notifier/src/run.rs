@@ -63,7 +63,7 @@ impl Service {
         tls::install();
         storage::describe_metrics();
         messaging::describe_metrics();
-        metric_table::describe();
+        metric_table::describe_metrics();
         let admin = http::bind(config.common.admin_addr).await?;
         let broker = runtime::connect_broker(&config.common.amqp, NAME)?;
         let database = runtime::connect_database(&config.common.database, NAME, MAX_CONNECTIONS)

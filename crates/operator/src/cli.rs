@@ -1,6 +1,6 @@
 //! The command line of `payrelay`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use events::OrderNo;
 
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     commands::{
         audit::{self, AuditOptions},
         callback::{self, CallbackCommand},
+        completions::{self, CompletionsOptions},
         contradictions::{self, ContradictionsCommand},
         dlq::{self, DlqCommand},
         doctor::{self, DoctorOptions},
@@ -24,11 +25,14 @@ use crate::{
     failure::CommandResult,
 };
 
+/// The release, and the commit that it is built from where that is known.
+const VERSION: &str = env!("VERSION_AND_COMMIT");
+
 /// Carries every payment result to everybody who must know it, exactly once in effect.
 ///
 /// Exit codes: 0 good, 1 findings or failure, 2 wrong usage, 3 a server cannot be reached.
 #[derive(Debug, Parser)]
-#[command(name = "payrelay", version, max_term_width = 110)]
+#[command(name = "payrelay", version = VERSION, max_term_width = 110)]
 pub(crate) struct Cli {
     /// Print JSON for machines.
     #[arg(long, global = true)]
@@ -80,6 +84,8 @@ enum Command {
     Topology(TopologyCommand),
     /// Look for what would lose, hold up or mislead payments in services, queues, bindings, policies and the database.
     Doctor(DoctorOptions),
+    /// Print the script by which a shell completes commands and options.
+    Completions(CompletionsOptions),
 }
 
 /// Runs the command that was given.
@@ -101,5 +107,39 @@ pub(crate) async fn dispatch(cli: Cli) -> CommandResult {
         Command::Topology(command) => topology::run(command, json).await,
         Command::Doctor(options) => doctor::run(&admin()?, &options, json).await,
         Command::Contradictions(command) => contradictions::run(&admin()?, command, json).await,
+        Command::Completions(options) => completions::run(&options, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_names_the_commit() {
+        assert_eq!(Cli::command().render_version(), format!("payrelay {VERSION}\n"));
+        let commit = VERSION.strip_prefix(env!("CARGO_PKG_VERSION")).expect("the release comes first");
+        if std::env::var_os("PAYRELAY_COMMIT").is_some() {
+            return;
+        }
+        let git = |arguments: &[&str]| {
+            let output = Command::new("git").args(arguments).output();
+            output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+        };
+        // Without a repository, as from an archive, the release is all.
+        if git(&["rev-parse", "--show-prefix"]) != "crates/operator/" {
+            assert_eq!(commit, "");
+            return;
+        }
+        let commit = commit.strip_prefix(" (").and_then(|commit| commit.strip_suffix(')'));
+        let commit = commit.expect("a commit follows");
+        assert_eq!((commit.len(), git(&["cat-file", "-t", commit]).as_str()), (12, "commit"));
     }
 }

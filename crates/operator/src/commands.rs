@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod broker;
 pub(crate) mod callback;
+pub(crate) mod completions;
 pub(crate) mod contradictions;
 pub(crate) mod dlq;
 pub(crate) mod doctor;

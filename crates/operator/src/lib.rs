@@ -16,6 +16,8 @@ mod dev;
 mod failure;
 mod output;
 mod pipeline;
+#[cfg(test)]
+mod reference;
 mod usage;
 
 use std::process::ExitCode;

@@ -2,10 +2,20 @@
 
 use events::MerchantId;
 use messaging::RetryDelays;
-use service::config::Ports;
+use service::config::{Ports, Setting};
 use service::{Common, Loader, Secret};
 
 const PORTS: Ports = Ports { http: Some(8081), admin: 9081 };
+
+/// What the documents say about the variables of the order service.
+pub const SETTINGS: [Setting; 2] = [
+    Setting { name: "PAYRELAY_ORDER_API_TOKEN", meaning: "Bearer token that the public HTTP demands." },
+    Setting {
+        name: "PAYRELAY_DEFAULT_MERCHANT_ID",
+        meaning: "The merchant of messages that hold an order number and nothing else. \
+                  Without it such messages are dead-lettered.",
+    },
+];
 
 /// The configuration of the order service.
 #[derive(Debug, Clone)]

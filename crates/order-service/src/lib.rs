@@ -33,6 +33,7 @@ mod run;
 pub mod split;
 pub mod store;
 
-pub use config::Config;
+pub use config::{Config, SETTINGS};
+pub use metric_table::describe_metrics;
 pub use run::{Service, run};
 pub use store::migrate;

@@ -20,7 +20,7 @@ const OUTCOMES: [&str; 9] = [
 
 /// Describes the metrics and starts the counters at zero: a counter that first appears with its first event hides that event
 /// from `rate()`.
-pub(crate) fn describe() {
+pub fn describe_metrics() {
     describe_counter!(
         "payrelay_order_messages_total",
         Unit::Count,

@@ -46,7 +46,7 @@ impl Service {
         tls::install();
         storage::describe_metrics();
         messaging::describe_metrics();
-        metric_table::describe();
+        metric_table::describe_metrics();
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let http = bind(config.common.http_addr.unwrap_or(any)).await?;
         let admin = bind(config.common.admin_addr).await?;

@@ -2,6 +2,20 @@
 
 use messaging::RetryDelays;
 use service::Loader;
+use service::config::Setting;
+
+/// What the documents say about these variables.
+pub const SETTINGS: [Setting; 2] = [
+    Setting {
+        name: "PAYRELAY_RETRY_DELAYS",
+        meaning: "Delays of the retry queues. They name the queues, so set them alike on all services.",
+    },
+    Setting {
+        name: RETENTION,
+        meaning: "How long raw callbacks, events, logs of handled events, webhook attempts and bodies are kept. \
+                  Set it alike on all services.",
+    },
+];
 
 const RETENTION: &str = "PAYRELAY_RETENTION_DAYS";
 const DEFAULT_RETENTION_DAYS: u16 = 30;
@@ -12,12 +26,7 @@ const MAX_RETENTION_DAYS: u16 = 3650;
 
 /// `PAYRELAY_RETENTION_DAYS`, from 7 to 3650.
 pub fn retention_days(loader: &mut Loader) -> u16 {
-    let days = loader.parse(RETENTION, DEFAULT_RETENTION_DAYS);
-    if !(MIN_RETENTION_DAYS..=MAX_RETENTION_DAYS).contains(&days) {
-        let advice = format!("set it to a number from {MIN_RETENTION_DAYS} to {MAX_RETENTION_DAYS}");
-        loader.reject(RETENTION, format!("{days} is out of bounds"), advice);
-    }
-    days
+    loader.bounded(RETENTION, DEFAULT_RETENTION_DAYS, MIN_RETENTION_DAYS..=MAX_RETENTION_DAYS)
 }
 
 /// `PAYRELAY_RETRY_DELAYS`, the delays of the retry queues.

@@ -31,6 +31,7 @@ pub mod trace;
 
 pub use config::{Common, ConfigErrors, Loader};
 pub use entry::{StartRefusal, run_main};
+pub use metric_table::describe_metrics;
 pub use problem::Problem;
 pub use secret::{MasterKey, Secret};
 pub use shutdown::Shutdown;

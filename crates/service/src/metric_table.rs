@@ -9,7 +9,7 @@ pub(crate) fn process() -> Collector {
 }
 
 /// Describes the metrics and says which release runs.
-pub(crate) fn describe() {
+pub fn describe_metrics() {
     describe_histogram!(
         "payrelay_http_request_seconds",
         Unit::Seconds,

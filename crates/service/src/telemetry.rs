@@ -78,7 +78,7 @@ pub fn metrics() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed, ours stays empty");
         }
-        metric_table::describe();
+        metric_table::describe_metrics();
         let upkeep = handle.clone();
         thread::spawn(move || {
             loop {

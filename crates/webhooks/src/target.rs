@@ -4,7 +4,6 @@
 //! URL judges it by [`TargetPolicy::check_new`], so that a mistake is seen where it is made. Whoever calls it judges it again, with
 //! every address that its host resolves to.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -203,6 +202,11 @@ impl TargetPolicy {
 #[derive(Debug, Clone, Default)]
 pub struct Networks(pub Vec<IpNet>);
 
+impl Networks {
+    /// An example, for a person who has set it wrongly.
+    pub const EXAMPLE: &str = "10.1.0.0/16,fd00::/8";
+}
+
 impl FromStr for Networks {
     type Err = ipnet::AddrParseError;
 
@@ -211,13 +215,6 @@ impl FromStr for Networks {
             return Ok(Self::default());
         }
         text.split(',').map(|network| network.trim().parse()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// An example, for whoever has set it wrongly.
-impl fmt::Display for Networks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("10.1.0.0/16,fd00::/8")
     }
 }
 

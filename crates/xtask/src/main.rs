@@ -5,10 +5,16 @@ mod bench;
 mod cargo;
 mod chaos;
 mod count;
+mod docs;
+mod generate;
 mod matrix;
 mod mutants;
+mod page;
 mod setup;
 mod test;
+mod tools;
+mod tree;
+mod words;
 
 use std::process::ExitCode;
 
@@ -54,6 +60,12 @@ enum Task {
     Matrix(matrix::Options),
     /// Make the code wrong at one place after the other, and say where no test fails
     Mutants(mutants::Options),
+    /// Write anew what is generated from the code: pages of the book, the broker's definitions, the Rust of the events
+    Generate,
+    /// Look in the documents for long sentences, long lines and phrases that are hard to read
+    Words(words::Options),
+    /// Build the book, follow the links of all documents, and run the commands of the README and the book
+    Docs(docs::Options),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +77,9 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::run(&arguments),
         Task::Matrix(options) => matrix::run(&options),
         Task::Mutants(options) => mutants::run(&options),
+        Task::Generate => generate::run().map(|()| ExitCode::SUCCESS),
+        Task::Words(options) => words::run(&options),
+        Task::Docs(options) => docs::run(&options),
     };
     result.unwrap_or_else(|error| {
         step(&format!("failed: {error:#}"));

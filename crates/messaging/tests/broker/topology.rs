@@ -85,16 +85,16 @@ fn the_generated_definitions_hold_every_queue_with_its_dead_letter_queue() {
     assert_eq!(queues.len(), 3 + 2 * 8);
 }
 
-/// `UPDATE_DEFINITIONS=1 cargo test -p messaging` writes the file anew.
+/// `cargo xtask generate` writes the file anew.
 #[test]
 fn the_definitions_of_the_deployment_are_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/rabbitmq/definitions.json");
     let generated = definitions(&Topology::payrelay(&RetryDelays::default()), "/");
-    if std::env::var_os("UPDATE_DEFINITIONS").is_some() {
+    if std::env::var_os("PAYRELAY_TEST_WRITE_GENERATED").is_some() {
         std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&generated).unwrap())).unwrap();
     }
     let deployed: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(deployed, generated, "run UPDATE_DEFINITIONS=1 cargo test -p messaging");
+    assert_eq!(deployed, generated, "run `cargo xtask generate`");
 }
 
 #[tokio::test]

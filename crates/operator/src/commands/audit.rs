@@ -7,7 +7,7 @@
 mod compare;
 mod events;
 mod judge;
-mod metric_table;
+pub(crate) mod metric_table;
 mod print;
 mod watch;
 
@@ -18,7 +18,6 @@ use admin_api::audit::{AuditReport, Span};
 use admin_api::republish::Committed;
 use admin_api::trial_balance::TrialBalance;
 use clap::Args;
-use messaging::RetryDelays;
 use serde::Serialize;
 use service::Loader;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -197,7 +196,7 @@ fn parse_span(text: &str) -> Result<Duration, String> {
 /// How long all retries of a message take, by `PAYRELAY_RETRY_DELAYS`.
 fn retries() -> Result<Duration, Failure> {
     let mut loader = Loader::from_env();
-    let delays = loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default());
+    let delays = runtime::config::retry_delays(&mut loader);
     loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
     Ok(delays.iter().sum())
 }

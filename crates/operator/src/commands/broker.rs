@@ -1,6 +1,6 @@
 //! RabbitMQ, for the commands that speak to it themselves.
 
-use messaging::{Broker, Error, RetryDelays, Topology};
+use messaging::{Broker, Error, Topology};
 use service::Loader;
 use service::config::AmqpSettings;
 
@@ -19,7 +19,7 @@ pub(crate) fn from_env(command: &str) -> Result<Broker, Failure> {
 /// The topology that the services declare, with the retry queues of `PAYRELAY_RETRY_DELAYS`.
 pub(crate) fn topology_from_env() -> Result<Topology, Failure> {
     let mut loader = Loader::from_env();
-    let retry = loader.parse("PAYRELAY_RETRY_DELAYS", RetryDelays::default());
+    let retry = runtime::config::retry_delays(&mut loader);
     loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
     Ok(Topology::payrelay(&retry))
 }

@@ -4,6 +4,8 @@
 
 mod examine;
 mod gather;
+#[cfg(test)]
+pub(crate) use gather::settings;
 
 use clap::Args;
 use messaging::{DoctorFinding, Severity};

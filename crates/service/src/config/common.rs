@@ -3,10 +3,48 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{AmqpSettings, DatabaseSettings, Loader};
+use super::{AmqpSettings, DatabaseSettings, Loader, Setting};
 use crate::Secret;
 use crate::http::Patience;
 use crate::logging::{self, LogFormat};
+
+/// What the documents say about the variables that all services share.
+pub const COMMON_SETTINGS: [Setting; 9] = [
+    Setting { name: "PAYRELAY_HTTP_ADDR", meaning: "Address and port of the public HTTP." },
+    Setting {
+        name: "PAYRELAY_ADMIN_ADDR",
+        meaning: "Address and port of the admin HTTP: health, readiness, metrics and `/admin`. Keep it inside.",
+    },
+    Setting {
+        name: "PAYRELAY_ADMIN_TOKEN",
+        meaning: "Bearer token that `/admin` demands. The same on all services and for `payrelay`.",
+    },
+    Setting {
+        name: "PAYRELAY_LOG",
+        meaning: "Filter of the log, by level and module. Example: `info,ingress=debug`. \
+                  Commands of `payrelay` log less by default.",
+    },
+    Setting {
+        name: "PAYRELAY_LOG_FORMAT",
+        meaning: "`pretty` writes lines for people, `json` one JSON object a line.",
+    },
+    Setting {
+        name: "PAYRELAY_HTTP_IDLE_SECONDS",
+        meaning: "How long an idle connection stays open. Set it above the idle time of the load balancer.",
+    },
+    Setting {
+        name: "PAYRELAY_HTTP_READ_SECONDS",
+        meaning: "How long the head of a request may take, and then its body.",
+    },
+    Setting {
+        name: "PAYRELAY_DRAIN_DELAY_SECONDS",
+        meaning: "How long a service works on after SIGTERM before it drains. `/readyz` answers 503 meanwhile.",
+    },
+    Setting {
+        name: "PAYRELAY_SHUTDOWN_GRACE_SECONDS",
+        meaning: "How long draining may take. Then the service stops at once. It begins after the drain delay.",
+    },
+];
 
 /// The default ports of a service.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +110,7 @@ fn drain_delay(loader: &mut Loader) -> Duration {
 
 /// `PAYRELAY_LOG`, or `default`.
 pub(crate) fn log_filter(loader: &mut Loader, default: &str) -> String {
-    let filter = loader.optional_string("PAYRELAY_LOG").unwrap_or_else(|| default.to_owned());
+    let filter = loader.string_or("PAYRELAY_LOG", default);
     if let Err(error) = logging::check_filter(&filter) {
         loader.reject_value("PAYRELAY_LOG", &error, &"info,ingress=debug");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use transport::{shown_path, without};
 
-use super::{ConfigError, ConfigErrors};
+use super::{Asked, ConfigError, ConfigErrors, Need};
 use crate::{MasterKey, Secret};
 
 /// Reads typed values from environment variables. A value that is missing or wrong is noted, and a placeholder (the
@@ -19,6 +19,7 @@ use crate::{MasterKey, Secret};
 #[derive(Debug, Default)]
 pub struct Loader {
     variables: BTreeMap<String, String>,
+    asked: Vec<Asked>,
     errors: Vec<ConfigError>,
 }
 
@@ -32,11 +33,12 @@ impl Loader {
 
     /// Reads `variables` in place of an environment: `payrelay dev` and tests.
     pub fn from_map(variables: BTreeMap<String, String>) -> Self {
-        Self { variables, errors: Vec::new() }
+        Self { variables, ..Self::default() }
     }
 
     /// A text that must be set. Empty after an error.
     pub fn string(&mut self, name: &str) -> String {
+        self.ask(name, Need::Required);
         self.get(name).unwrap_or_else(|| {
             self.reject(name, "is not set", format!("set {name}"));
             String::new()
@@ -45,7 +47,14 @@ impl Loader {
 
     /// A text that may be missing.
     pub fn optional_string(&mut self, name: &str) -> Option<String> {
+        self.ask(name, Need::Optional);
         self.get(name)
+    }
+
+    /// A text with a default.
+    pub fn string_or(&mut self, name: &str, default: &str) -> String {
+        self.ask(name, Need::Default(default.to_owned()));
+        self.get(name).unwrap_or_else(|| default.to_owned())
     }
 
     /// A value with a default, which is also the example in the error.
@@ -53,6 +62,15 @@ impl Loader {
     where
         T: FromStr<Err: Display> + Display,
     {
+        self.parse_within(name, default, None)
+    }
+
+    fn parse_within<T>(&mut self, name: &str, default: T, bounds: Option<[String; 2]>) -> T
+    where
+        T: FromStr<Err: Display> + Display,
+    {
+        let need = Need::Default(default.to_string());
+        self.asked.push(Asked { name: name.to_owned(), need, is_secret: false, bounds });
         match self.get(name).map(|text| text.parse()) {
             None => default,
             Some(Ok(value)) => value,
@@ -63,19 +81,28 @@ impl Loader {
         }
     }
 
+    /// A number within bounds that the error names.
+    pub fn bounded<T>(&mut self, name: &str, default: T, bounds: RangeInclusive<T>) -> T
+    where
+        T: FromStr<Err: Display> + Display + Copy + PartialOrd,
+    {
+        let ends = [bounds.start(), bounds.end()].map(ToString::to_string);
+        let advice = format!("set it to a number from {} to {}", ends[0], ends[1]);
+        let value = self.parse_within(name, default, Some(ends));
+        if !bounds.contains(&value) {
+            self.reject(name, format!("{value} is out of bounds"), advice);
+        }
+        value
+    }
+
     /// A time in whole seconds, within bounds that the error names.
     pub fn seconds(&mut self, name: &str, default: Duration, bounds: RangeInclusive<u64>) -> Duration {
-        let seconds = self.parse(name, default.as_secs());
-        if bounds.contains(&seconds) {
-            return Duration::from_secs(seconds);
-        }
-        let advice = format!("set it to a number from {} to {}", bounds.start(), bounds.end());
-        self.reject(name, format!("{seconds} is out of bounds"), advice);
-        default
+        Duration::from_secs(self.bounded(name, default.as_secs(), bounds))
     }
 
     /// A value that may be missing. `example` is shown when it is wrong.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &str, example: &str) -> Option<T> {
+        self.ask(name, Need::Optional);
         match self.get(name)?.parse() {
             Ok(value) => Some(value),
             Err(error) => {
@@ -88,8 +115,9 @@ impl Loader {
     /// A secret that must be set, by `name` or as the content of the file that `{name}_FILE` names (the line end of its
     /// last line is cut). Empty after an error.
     pub fn secret(&mut self, name: &str) -> Secret {
+        self.ask_secret(name, Need::Required);
         let errors_before = self.errors.len();
-        let secret = self.optional_secret(name);
+        let secret = self.read_secret(name);
         if secret.is_none() && self.errors.len() == errors_before {
             self.reject(name, "is not set", format!("set {name} or {name}_FILE"));
         }
@@ -98,6 +126,11 @@ impl Loader {
 
     /// A secret that may be missing.
     pub fn optional_secret(&mut self, name: &str) -> Option<Secret> {
+        self.ask_secret(name, Need::Optional);
+        self.read_secret(name)
+    }
+
+    fn read_secret(&mut self, name: &str) -> Option<Secret> {
         let file_variable = format!("{name}_FILE");
         match (self.get(name), self.get(&file_variable)) {
             (Some(_), Some(_)) => {
@@ -111,6 +144,7 @@ impl Loader {
 
     /// A file that holds a secret, for what is read again later; it may be missing. Here it is looked at once.
     pub fn secret_file(&mut self, name: &str) -> Option<PathBuf> {
+        self.ask(name, Need::Optional);
         self.content(name)?;
         self.get(name).map(PathBuf::from)
     }
@@ -154,9 +188,22 @@ impl Loader {
         self.errors.push(ConfigError { variable: name.to_owned(), problem, advice });
     }
 
+    /// Every variable that was asked for, whether it is set or not, in the order of the questions.
+    pub fn asked(&self) -> &[Asked] {
+        &self.asked
+    }
+
     /// Whether all that was read may be used.
     pub fn finish(self) -> Result<(), ConfigErrors> {
         if self.errors.is_empty() { Ok(()) } else { Err(ConfigErrors(self.errors)) }
+    }
+
+    fn ask(&mut self, name: &str, need: Need) {
+        self.asked.push(Asked { name: name.to_owned(), need, is_secret: false, bounds: None });
+    }
+
+    fn ask_secret(&mut self, name: &str, need: Need) {
+        self.asked.push(Asked { name: name.to_owned(), need, is_secret: true, bounds: None });
     }
 
     fn get(&self, name: &str) -> Option<String> {

@@ -4,8 +4,50 @@ use std::path::PathBuf;
 
 use transport::{ClientFiles, Tls, TlsFiles};
 
-use super::Loader;
+use super::{Loader, Setting};
 use crate::Secret;
+
+/// What the documents say about the variables of the database.
+pub const DATABASE_SETTINGS: [Setting; 5] = [
+    Setting {
+        name: "PAYRELAY_DATABASE_URL",
+        meaning: "Where PostgreSQL is: `postgres://user:password@host:port/name`. It may name several hosts.",
+    },
+    Setting {
+        name: "PAYRELAY_DATABASE_PASSWORD_FILE",
+        meaning: "File that holds the password. It is read for each new connection, so a password can be rotated.",
+    },
+    Setting {
+        name: "PAYRELAY_DATABASE_CA_FILE",
+        meaning: "PEM file with the certificates that verify PostgreSQL. It turns TLS on.",
+    },
+    Setting {
+        name: "PAYRELAY_DATABASE_CLIENT_CERT_FILE",
+        meaning: "PEM file with the client certificate for PostgreSQL. Set the key, too.",
+    },
+    Setting {
+        name: "PAYRELAY_DATABASE_CLIENT_KEY_FILE",
+        meaning: "PEM file with the key of that certificate.",
+    },
+];
+
+/// What the documents say about the variables of the broker.
+pub const AMQP_SETTINGS: [Setting; 4] = [
+    Setting {
+        name: "PAYRELAY_AMQP_URL",
+        meaning: "Where RabbitMQ is: `amqp://user:password@host:port/vhost`. `amqps://` turns TLS on.",
+    },
+    Setting {
+        name: "PAYRELAY_AMQP_CA_FILE",
+        meaning: "PEM file with the certificates that verify RabbitMQ and its management API. \
+                  Without it the system's certificates do.",
+    },
+    Setting {
+        name: "PAYRELAY_AMQP_CLIENT_CERT_FILE",
+        meaning: "PEM file with the client certificate for RabbitMQ. Set the key, too.",
+    },
+    Setting { name: "PAYRELAY_AMQP_CLIENT_KEY_FILE", meaning: "PEM file with the key of that certificate." },
+];
 
 /// How the database is reached.
 #[derive(Debug, Clone)]

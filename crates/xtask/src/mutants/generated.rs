@@ -1,10 +1,9 @@
 //! Mutants of pure code, made by cargo-mutants.
 
-use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,12 +14,10 @@ use super::account::{Account, Fate};
 use super::progress;
 use super::shard::Shard;
 use super::workshop::Workshop;
-use crate::cargo;
+use crate::tools::Tool;
 
 const PROGRAM: &str = "cargo-mutants";
-const VERSION: &str = "27.1.0";
-/// Where CI keeps its tools; without it, in the user's cache.
-const TOOLS_VARIABLE: &str = "PAYRELAY_CI_TOOLS";
+const TOOL: Tool = Tool { name: PROGRAM, version: "27.1.0", options: &[] };
 /// A mutant that takes this long hangs: the tests of a unit take seconds. Generous, for the machine may be busy.
 const TEST_TIMEOUT_SECONDS: &str = "180";
 const BUILD_TIMEOUT_SECONDS: &str = "1800";
@@ -63,7 +60,7 @@ pub(super) const UNITS: [Unit; 7] = [
 
 /// Tests the mutants of this unit that belong to the shard.
 pub(super) fn run(unit: &Unit, workshop: &Workshop, shard: Shard, account: &mut Account) -> Result<()> {
-    let program = program()?;
+    let program = TOOL.install(progress)?;
     let named = list(unit, workshop, &program)?;
     for key in &named {
         account.there_is(key);
@@ -156,23 +153,4 @@ pub(super) fn outcomes(text: &str) -> Result<Vec<(String, Fate)>> {
             Ok((mutant.key()?, fate))
         })
         .collect()
-}
-
-/// cargo-mutants, installed where it is missing; without optimisation, for most of its time it waits for cargo.
-fn program() -> Result<PathBuf> {
-    let cache = || env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || env::home_dir().map(|home| home.join(".cache"));
-    let tools = match env::var_os(TOOLS_VARIABLE) {
-        Some(tools) => PathBuf::from(tools),
-        None => cache().or_else(home).context("there is no home folder for tools")?.join("payrelay-ci"),
-    };
-    progress(&format!("{PROGRAM} {VERSION}, in {}", tools.display()));
-    let installed = cargo::command()
-        .args(["install", "--quiet", "--locked", "--debug", "--version", VERSION, PROGRAM, "--root"])
-        .arg(&tools)
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .status()
-        .context("cargo cannot be run")?;
-    ensure!(installed.success(), "{PROGRAM} could not be installed ({installed})");
-    Ok(tools.join("bin").join(PROGRAM))
 }

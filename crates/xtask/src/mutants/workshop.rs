@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo;
+use crate::{cargo, tree};
 
 /// The copy, and what is built of it and written about it.
 pub(super) struct Workshop {
@@ -27,9 +27,9 @@ impl Workshop {
         let folder =
             cargo::programs()?.parent().context("the programs' folder has no parent")?.join("mutants");
         let [tree, logs, target] = ["tree", "logs", "target"].map(|name| folder.join(name));
-        let files = files(root)?;
+        let files = tree::files(root)?;
         for file in &files {
-            copy(&root.join(file), &tree.join(file))?;
+            tree::copy(&root.join(file), &tree.join(file))?;
         }
         remove_others(&tree, &tree, &files)?;
         // Else cargo would take the workspace around it for the one that is meant.
@@ -54,31 +54,6 @@ impl Workshop {
         command.envs(self.environment.clone());
         command
     }
-}
-
-/// All files of the workspace that git knows, or would take.
-fn files(root: &Path) -> Result<BTreeSet<PathBuf>> {
-    let listed = Command::new("git")
-        .current_dir(root)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .output()
-        .context("git cannot be run")?;
-    ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr).trim());
-    let names = String::from_utf8(listed.stdout).context("the names of files are no UTF-8")?;
-    // What was removed and not committed is still listed.
-    let there = names.split_terminator('\0').map(PathBuf::from).filter(|file| root.join(file).is_file());
-    Ok(there.collect())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let content = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
-    if fs::read(to).is_ok_and(|copied| copied == content) {
-        return Ok(());
-    }
-    let folder = to.parent().context("a file has no folder")?;
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    fs::copy(from, to).with_context(|| format!("copying to {}", to.display()))?;
-    Ok(())
 }
 
 fn remove_others(folder: &Path, tree: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {

@@ -26,8 +26,7 @@ fn the_generated_code_is_current() {
         }
         assert!(
             read(&path) == current,
-            "{path} is not what the compilers make of proto/{SCHEMA}. Write it anew: \
-             {WRITE}=1 cargo test -p scenarios --test scenarios the_generated_code_is_current"
+            "{path} is not what the compilers make of proto/{SCHEMA}: run `cargo xtask generate`"
         );
     }
 }

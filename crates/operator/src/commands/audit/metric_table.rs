@@ -3,7 +3,7 @@
 use metrics::{Unit, describe_gauge};
 
 /// Describes the metrics. None has a value before the first round: a zero would say that nothing is missing.
-pub(super) fn describe() {
+pub(crate) fn describe_metrics() {
     describe_gauge!(
         "payrelay_audit_missing",
         Unit::Count,

@@ -99,7 +99,7 @@ pub(super) async fn run(
     json: bool,
 ) -> CommandResult {
     telemetry::metrics();
-    metric_table::describe();
+    metric_table::describe_metrics();
     let shutdown = Shutdown::on_signals(Duration::ZERO, GRACE).map_err(anyhow::Error::from)?;
     let server = match options.listen {
         Some(addr) => {

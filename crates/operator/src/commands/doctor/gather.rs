@@ -71,14 +71,18 @@ impl Facts {
     }
 }
 
+/// The broker and the delays of retries, where the environment names them.
+pub(crate) fn settings(loader: &mut Loader) -> (Option<AmqpSettings>, Option<RetryDelays>) {
+    (AmqpSettings::optional(loader), loader.optional("PAYRELAY_RETRY_DELAYS", "5s,30s,5m"))
+}
+
 /// Asks everybody.
 ///
 /// # Errors
 /// For wrong usage only.
 pub(super) async fn facts(admin: &Admin, management_url: Option<&str>) -> Result<Facts, Failure> {
     let mut loader = Loader::from_env();
-    let amqp = AmqpSettings::optional(&mut loader);
-    let retry = loader.optional::<RetryDelays>("PAYRELAY_RETRY_DELAYS", "5s,30s,5m");
+    let (amqp, retry) = settings(&mut loader);
     loader.finish().map_err(|errors| Failure::Usage(errors.to_string()))?;
     let broker =
         amqp.map(|amqp| Broker::with_tls(amqp.url.expose(), amqp.tls, "payrelay doctor")).transpose();
