@@ -3,19 +3,17 @@
 use scenarios::{DEFAULT_MERCHANT, Shop, until};
 use serde_json::{Map, Value, json};
 
-use super::{AMOUNT_MINOR, Example};
+use super::AMOUNT_MINOR;
+use super::example::{Example, Orders};
 use crate::upstream::{self, Publisher};
 
-/// How many payments there are among them.
-pub(super) const EVENTS: i64 = 5;
-
-/// Events in every spelling are counted, by payrelay too; bare order numbers are passed over; what can never be understood goes beside;
-/// and none is in the way of the others.
+/// Events in every spelling are counted, by payrelay too; recharges are passed over, and bare order numbers by all who want events; what can
+/// never be understood goes beside; and none is in the way of the others. Returns how many payments there were.
 pub(super) async fn all_are_taken_and_poison_goes_beside(
     example: &Example,
     shop: &Shop,
     publisher: &Publisher,
-) {
+) -> i64 {
     let json = "application/json";
     let numbers = |mut event: Value| {
         event["type"] = json!(1);
@@ -30,7 +28,7 @@ pub(super) async fn all_are_taken_and_poison_goes_beside(
         event["comment"] = json!("not of this message");
         event
     };
-    let event = |order_no: &str| upstream::success(DEFAULT_MERCHANT, order_no);
+    let event = |name: &str| upstream::success(DEFAULT_MERCHANT, &example.order_no(name));
     let events = [
         ("J-1", "application/json; charset=utf-8", event("J-1")),
         ("J-2", "Application/JSON ;charset=UTF-8", snake_case(&event("J-2"))),
@@ -38,19 +36,29 @@ pub(super) async fn all_are_taken_and_poison_goes_beside(
         ("J-4", json, snake_case(&numbers(event("J-4")))),
         ("J-6", "application/vnd.acme.pay+json", unset(event("J-6"))),
     ];
-    for (order_no, content_type, event) in &events {
-        shop.create_order(order_no, AMOUNT_MINOR).await;
+    for (name, content_type, event) in &events {
+        shop.create_order(&example.order_no(name), AMOUNT_MINOR).await;
         publisher.publish("pay.success", content_type, event.to_string().as_bytes()).await;
     }
-    for (order_no, ..) in &events {
+    for (name, ..) in &events {
+        let order_no = example.order_no(name);
         until(&format!("payment of {order_no}"), async || {
-            let order = shop.order(order_no).await;
+            let order = shop.order(&order_no).await;
             if order["status"] == "PAID" { Ok(()) } else { Err(order.to_string()) }
         })
         .await;
     }
-    example.has_sold(2 + EVENTS).await;
+    let sold = i64::try_from(events.len()).expect("a few");
+    example.has_sold(2 + sold).await;
 
+    let order_no = example.order_no("R-1");
+    for (purpose, order_no) in [(json!("PURPOSE_RECHARGE"), "recharge:R-1"), (json!(3), &order_no)] {
+        let mut recharge = upstream::success(DEFAULT_MERCHANT, order_no);
+        recharge["purpose"] = purpose;
+        publisher.publish("pay.success", json, recharge.to_string().as_bytes()).await;
+    }
+    let serialized = [upstream::JAVA_LONG, &10001_i64.to_be_bytes()].concat();
+    publisher.publish("pay.success", "application/x-java-serialized-object", &serialized).await;
     publisher.publish("pay.success", "text/plain;charset=utf-8", b"10001").await;
     for bare in ["10001", r#""10001""#, r#"{"orderNo":10001}"#, r#"{"order_no":"10001"}"#] {
         publisher.publish("pay.success", json, bare.as_bytes()).await;
@@ -79,6 +87,8 @@ pub(super) async fn all_are_taken_and_poison_goes_beside(
         let (_, dead) = publisher.take(&dead_letters).await;
         assert_eq!(String::from_utf8_lossy(&dead), String::from_utf8_lossy(poison));
     }
+    // All bare numbers are those of one order.
+    sold + i64::from(example.orders == Orders::Numbers)
 }
 
 /// The same with the names of the schema.
