@@ -45,6 +45,7 @@ final class Consume extends DefaultConsumer {
         declare(channel);
         channel.basicQos(PREFETCH);
         Consume consumer = new Consume(channel, orders, arguments[0]);
+        channel.addShutdownListener(consumer::shutDown);
         channel.basicConsume(QUEUE, false, consumer);
         System.out.println("consuming " + QUEUE);
         consumer.end.await();
@@ -113,9 +114,9 @@ final class Consume extends DefaultConsumer {
         end.countDown(); // the queue was deleted
     }
 
-    @Override
-    public void handleShutdownSignal(String tag, ShutdownSignalException error) {
-        System.err.println(error.getMessage());
+    /** The channel or its connection was closed. Unlike a consumer's methods, this is not behind a message in hand. */
+    private void shutDown(ShutdownSignalException reason) {
+        System.err.println(reason.getMessage());
         end.countDown();
     }
 }
