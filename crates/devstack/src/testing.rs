@@ -3,6 +3,7 @@
 //! `cargo xtask test` starts one stack for all test programs and names it in the environment. A single `cargo test` without
 //! it works as well: each test program then starts the servers that it uses, when it first uses them.
 
+pub mod compilers;
 pub mod interpreters;
 pub mod pgbouncer;
 pub mod pictures;

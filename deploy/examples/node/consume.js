@@ -11,6 +11,8 @@ const QUEUE = `sales-node.${KEY}.queue`;
 const PayEvent = (await protobuf.load(process.argv[2])).lookupType("pay.v1.PayEvent");
 const SUCCESS = "PAY_EVENT_TYPE_SUCCESS";
 const SUCCESS_NUMBER = PayEvent.lookupEnum("PayEventType").values[SUCCESS];
+const RECHARGE = "PURPOSE_RECHARGE";
+const RECHARGE_NUMBER = PayEvent.lookupEnum("Purpose").values[RECHARGE];
 
 /** The arguments of payrelay's own queues: nothing is dropped, no publish is refused, and what is rejected is kept. */
 async function declare(channel) {
@@ -32,7 +34,7 @@ async function declare(channel) {
 /** What can never be understood. */
 class Poison extends Error {}
 
-/** The event; null for a bare order number of an older publisher, which carries no amount. */
+/** The event; null for a bare order number of an older publisher, which carries no amount, and for a recharge: no sale. */
 function decode({ properties, content }) {
   const type = (properties.contentType ?? "").split(";")[0].trim().toLowerCase();
   if (type === "text/plain" || type === "application/x-java-serialized-object") return null;
@@ -58,7 +60,7 @@ function decode({ properties, content }) {
   const { amountMinor } = event;
   const whole = typeof amountMinor === "string" ? /^[1-9]\d{0,18}$/.test(amountMinor) : Number.isSafeInteger(amountMinor);
   if (!whole || amountMinor < 1) throw new Poison("amountMinor: expected a whole number from 1");
-  return event;
+  return event.purpose === RECHARGE || event.purpose === RECHARGE_NUMBER ? null : event;
 }
 
 /** Null is a field that is not set. */
@@ -128,3 +130,4 @@ await channel.consume(QUEUE, async (message) => {
     }
   }
 });
+console.log("consuming", QUEUE);

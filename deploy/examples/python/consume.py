@@ -11,7 +11,7 @@ import sys
 import pika
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from pay.v1.pay_event_pb2 import PAY_EVENT_TYPE_SUCCESS, PayEvent
+from pay.v1.pay_event_pb2 import PAY_EVENT_TYPE_SUCCESS, PURPOSE_RECHARGE, PayEvent
 
 KEY = "pay.success"
 QUEUE = f"sales-python.{KEY}.queue"
@@ -35,7 +35,7 @@ def declare(channel):
 
 
 def decode(content_type, body):
-    """The event; None for a bare order number of an older publisher, which carries no amount."""
+    """The event; None for a bare order number of an older publisher, which carries no amount, and for a recharge: no sale."""
     content_type = (content_type or "").split(";")[0].strip().lower()
     if content_type in ("application/protobuf", "application/x-protobuf"):
         event = PayEvent.FromString(body)
@@ -57,7 +57,7 @@ def decode(content_type, body):
         raise ValueError(f"no success: {event.type}, {event.amount_minor}")
     if not (event.merchant_id and event.order_no and event.pay_order_no and event.currency):
         raise ValueError("merchant_id, order_no, pay_order_no, currency: expected a text each")
-    return event
+    return event if event.purpose != PURPOSE_RECHARGE else None
 
 
 def is_bare(value):
@@ -90,6 +90,7 @@ connection = pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URL"]))
 channel = connection.channel()
 declare(channel)
 channel.basic_qos(prefetch_count=100)
+print("consuming", QUEUE, flush=True)
 for method, properties, body in channel.consume(QUEUE):
     try:
         event = decode(properties.content_type, body)
