@@ -157,3 +157,36 @@ fn nothing_connects_to_port_0_of_an_allowed_network_either() {
         assert_eq!(check(&policy, url), Err(Forbidden::ZeroPort), "{url}");
     }
 }
+
+#[test]
+fn a_url_may_have_2048_bytes_and_no_more() {
+    let of =
+        |bytes: usize| format!("https://shop.example/{}", "x".repeat(bytes - "https://shop.example/".len()));
+    let policy = TargetPolicy::default();
+    assert_eq!(policy.check_new(&of(2048)), Ok(()));
+    assert_eq!(policy.check_new(&of(2049)), Err(BadTarget::TooLong(2049)));
+}
+
+#[test]
+fn each_reason_has_a_name_for_programs() {
+    let code = |url: &str| check(&TargetPolicy::default(), url).unwrap_err().code();
+    for (url, expected) in [
+        ("ftp://shop.example/", "scheme"),
+        ("https://user@shop.example/", "user_info"),
+        ("https://shop.example:444/", "port"),
+        ("https://shop.example:0/", "port"),
+        ("https://localhost/", "host_name"),
+        ("https://127.0.0.1/", "address"),
+    ] {
+        assert_eq!(code(url), expected, "{url}");
+    }
+    assert_eq!(Forbidden::NoAddress.code(), "no_address");
+}
+
+#[test]
+fn networks_are_divided_by_commas_and_none_may_be_wrong() {
+    let networks = |text: &str| text.parse::<Networks>().map(|networks| networks.0.len());
+    assert_eq!(networks(Networks::EXAMPLE), Ok(2));
+    assert_eq!((networks(" "), networks("10.1.0.0/16 , fd00::/8")), (Ok(0), Ok(2)));
+    assert!(networks("10.1.0.0/16,").is_err() && networks("10.1").is_err());
+}
