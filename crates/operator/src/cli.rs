@@ -30,7 +30,7 @@ const VERSION: &str = env!("VERSION_AND_COMMIT");
 
 /// Carries every payment result to everybody who must know it, exactly once in effect.
 ///
-/// Exit codes: 0 good, 1 findings or failure, 2 wrong usage, 3 a server cannot be reached.
+/// Exit codes: 0 good, 1 findings or failure, 2 wrong usage, 3 a server cannot be reached, 78 something must be mended first.
 #[derive(Debug, Parser)]
 #[command(name = "payrelay", version = VERSION, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -54,10 +54,10 @@ enum Command {
     /// Add, list, show, enable and disable merchants, and rotate their API keys and webhook secrets.
     #[command(subcommand)]
     Merchant(MerchantCommand),
-    /// Say whether a webhook would go out.
+    /// Check whether a webhook can be sent to a URL.
     #[command(subcommand)]
     Webhook(WebhookCommand),
-    /// Say what the ingress would make of a callback, without a server.
+    /// Check a recorded callback without a server.
     #[command(subcommand)]
     Callback(CallbackCommand),
     /// List and show notifications, and send again what was parked.
@@ -73,7 +73,7 @@ enum Command {
     /// Publish again what got lost between the ingress and the consumers.
     #[command(subcommand)]
     Events(EventsCommand),
-    /// List, show and resolve what was stated and cannot be true.
+    /// List, show and resolve contradictions: results that cannot be true.
     #[command(subcommand)]
     Contradictions(ContradictionsCommand),
     /// List, show, replay and discard what consumers could not use.

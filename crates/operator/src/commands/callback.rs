@@ -26,7 +26,7 @@ use crate::output;
 pub(crate) enum CallbackCommand {
     /// Verify and read a callback as the ingress does; prints JSON, exits 0 if it is accepted and 1 if not.
     ///
-    /// Whether the pay order exists, or has been paid already, is not looked at: no server is asked.
+    /// No server is asked, so this does not check whether the pay order exists or is paid.
     Check(CheckOptions),
 }
 

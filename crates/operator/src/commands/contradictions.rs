@@ -20,7 +20,7 @@ const PATH: &str = "/admin/contradictions";
 /// What to do with contradictions.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContradictionsCommand {
-    /// List those of the ingress and of the order service, the latest first.
+    /// List the contradictions of the ingress and of the order service, newest first.
     List {
         /// Those that nobody has resolved yet, those that somebody has, or both.
         #[arg(long, default_value = "open", value_parser = reason::status())]
@@ -50,10 +50,10 @@ pub(crate) enum ContradictionsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Decision {
-    /// It changes nothing here.
+    /// Change nothing in payrelay.
     #[arg(long, required_unless_present = "accept", conflicts_with = "accept")]
     dismiss: bool,
-    /// The payment is booked and told as any other. Only for `success_after_close`.
+    /// Book the payment and notify as for any other. Only for `success_after_close`.
     #[arg(long)]
     accept: bool,
     /// Why: what was found and done. At most 1024 bytes.

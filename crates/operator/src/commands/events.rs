@@ -29,7 +29,7 @@ const SHOWN: usize = 20;
 pub(crate) enum EventsCommand {
     /// Publish again what the audit calls missing, after a preview.
     ///
-    /// It may be interrupted and repeated: what has arrived meanwhile is missing no more, and consumers absorb what comes twice.
+    /// It may be interrupted and repeated: it skips what has arrived meanwhile, and consumers absorb duplicates.
     Republish(RepublishOptions),
 }
 

@@ -33,7 +33,7 @@ pub(crate) enum MerchantCommand {
         /// Its id.
         merchant_id: MerchantId,
     },
-    /// Take its API key again, and send its webhooks, also those that waited meanwhile.
+    /// Accept its API key again and send its webhooks, including those that waited.
     Enable {
         /// Its id.
         merchant_id: MerchantId,
