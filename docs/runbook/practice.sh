@@ -44,12 +44,12 @@ PAYRELAY_AMQP_URL=$(value amqp_url)
 PAYRELAY_MANAGEMENT_URL=$(value management_url)
 PAYRELAY_DATABASE_URL=$(value database_url)
 PAYRELAY_RETRY_DELAYS=1s,2s,3s
-export "${!PAYRELAY_@}"
+export PAYRELAY_ADMIN_TOKEN PAYRELAY_INGRESS_ADMIN_URL PAYRELAY_ORDER_SERVICE_ADMIN_URL PAYRELAY_NOTIFIER_ADMIN_URL
+export PAYRELAY_AMQP_URL PAYRELAY_MANAGEMENT_URL PAYRELAY_DATABASE_URL PAYRELAY_RETRY_DELAYS
 
 # Pays a pay order by a callback of the channel account `standard_dev`: pay PAY_ORDER_NO AMOUNT_MINOR TRADE_NO
-pay() {
-  local now id=msg_$3 timestamp body key signature
-  now=$(date -u +%Y-%m-%dT%H:%M:%SZ) timestamp=$(date +%s)
+pay() (
+  id="msg_$3" now=$(date -u +%Y-%m-%dT%H:%M:%SZ) timestamp=$(date +%s)
   body='{"type": "payment.succeeded", "timestamp": "'$now'", "data": {"pay_order_no": "'$1'",
     "channel_trade_no": "'$3'", "amount_minor": '$2', "currency": "CNY", "status": "SUCCESS", "success_time": "'$now'"}}'
   key=$(value secret | sed 's/whsec_//' | base64 -d | od -An -v -tx1 | tr -d ' \n')
@@ -58,7 +58,7 @@ pay() {
   curl -s -o /dev/null -w '%{http_code}\n' "$(value ingress_url)/v1/callbacks/standard_dev" \
     -H 'content-type: application/json' -H "webhook-id: $id" -H "webhook-timestamp: $timestamp" \
     -H "webhook-signature: v1,$signature" -d "$body"
-}
+)
 
 # The order 10001 of the merchant dev-merchant, its pay order, and a payment of it.
 curl -sf -o /dev/null "$(value order_service_url)/v1/orders" -H "authorization: Bearer $(value order_api_token)" \
