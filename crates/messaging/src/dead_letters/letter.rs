@@ -31,7 +31,7 @@ pub struct DeadLetter {
     pub content_type: Option<String>,
     /// When the event occurred, if the publisher said so; whole seconds.
     pub timestamp: Option<OffsetDateTime>,
-    /// Why it is here: the consumer's word, as `unknown_order`; the broker's for its own dead letters, `delivery_limit`;
+    /// Why it is here: the consumer's word, as `attempts_exhausted`; the broker's for its own dead letters, `delivery_limit`;
     /// else `unknown`.
     pub reason: String,
     /// The reason in detail, if a consumer gave one.

@@ -47,7 +47,7 @@ pub(crate) struct Selection {
     /// The queue, as trade.pay.success.queue, or its dead-letter queue; also one that another team has made by that rule.
     #[arg(value_name = "QUEUE", value_parser = parse_queue)]
     queue: ConsumerQueue,
-    /// Only those that are here for this reason, as `unknown_order`.
+    /// Only those that are here for this reason, as `attempts_exhausted`.
     #[arg(long)]
     reason: Option<String>,
     /// Only those about this order.
