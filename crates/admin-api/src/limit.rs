@@ -26,6 +26,9 @@ pub struct Listing {
 pub struct InvalidLimit(i64);
 
 impl Limit {
+    /// The largest.
+    pub const MOST: Self = Self(MAX);
+
     /// The number, as statements take it.
     pub fn get(self) -> i64 {
         self.0.into()

@@ -7,8 +7,8 @@
 //! | `trade_status` | states |
 //! |---|---|
 //! | `WAIT_BUYER_PAY` | nothing; acknowledged |
-//! | `TRADE_SUCCESS`, `TRADE_FINISHED` | a success; with `refund_fee`, `gmt_refund` or `out_biz_no` a partial refund |
-//! | `TRADE_CLOSED` | a close; with `refund_fee` or `gmt_refund` a full refund |
+//! | `TRADE_SUCCESS`, `TRADE_FINISHED` | a success; with a `refund_fee` above 0 a partial refund |
+//! | `TRADE_CLOSED` | a close; with `gmt_refund` or a `refund_fee` above 0 a full refund |
 //!
 //! A notice of another `notify_type` is unbooked if it names an `out_trade_no`, else ignored.
 //!

@@ -89,6 +89,21 @@ async fn a_notifier_killed_in_the_middle_of_an_attempt_repeats_it_under_the_same
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_merchants_are_listed_with_their_endpoints() {
+    const MERCHANTS: usize = 101; // more than a listing holds that says nothing of a limit
+    let pipeline = Pipeline::start(Servers::shared(), Options::default()).await;
+    let url = |number| format!("https://shop.example/{number}");
+    for number in 0..MERCHANTS {
+        pipeline.add_merchant(&format!("m{number:03}"), &url(number)).await;
+    }
+    let listed = pipeline.payrelay_json(&["merchant", "list"]).await;
+    let listed = listed.as_array().expect("a list");
+    let urls: Vec<_> = listed.iter().map(|merchant| merchant["webhook_url"].as_str()).collect();
+    let expected: Vec<_> = (0..MERCHANTS).map(url).collect();
+    assert_eq!(urls, expected.iter().map(|url| Some(url.as_str())).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_notification_without_an_endpoint_waits_for_one() {
     let sandbox = Sandbox::start().await;
     let pipeline = Pipeline::start(Servers::shared(), Options::default()).await;

@@ -6,6 +6,7 @@ mod view;
 
 use std::time::Duration;
 
+use admin_api::limit::Limit;
 use clap::{Args, Subcommand};
 use events::MerchantId;
 use serde::Deserialize;
@@ -183,8 +184,15 @@ async fn enable(admin: &Admin, id: &MerchantId, enabled: bool) -> Result<Merchan
 }
 
 async fn list(admin: &Admin, json: bool) -> CommandResult {
-    let merchants: Vec<IngressMerchant> = admin.ingress.get("/admin/merchants", &[]).await?;
-    let mut endpoints: Vec<Endpoint> = admin.notifier.get("/admin/endpoints", &[]).await?;
+    let limit = [("limit", Limit::MOST.get().to_string())];
+    let merchants: Vec<IngressMerchant> = admin.ingress.get("/admin/merchants", &limit).await?;
+    let mut endpoints: Vec<Endpoint> = admin.notifier.get("/admin/endpoints", &limit).await?;
+    if merchants.len() == Limit::MOST.as_usize() {
+        let most = merchants.len();
+        output::progress(format!(
+            "the first {most} merchants by id; `payrelay merchant show ID` shows any other"
+        ));
+    }
     let merchants: Vec<_> = merchants
         .into_iter()
         .map(|merchant| {
