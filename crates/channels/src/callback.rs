@@ -148,3 +148,6 @@ fn problem(status: u16, code: &str, detail: &str) -> ChannelAnswer {
     let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status, "code": code, "detail": detail });
     ChannelAnswer { status, content_type: Some("application/problem+json"), body: body.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,15 @@ const SHORT: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC5n248W7cTc3Ww6i8oRuF
 /// Of Curve25519, in a `SubjectPublicKeyInfo` as well.
 const ED25519: &str = "MCowBQYDK2VwAyEAAH+UxJLnRmVi2xkDonZfCEu/8603gELDcQ66GMm6wpI=";
 
+/// A certificate with a key of 1024 bits.
+const SHORT_CERTIFIED: &str = "MIIB9jCCAV+gAwIBAgIUK0TwmjdCVec++/hFUhftecStFNgwDQYJKoZIhvcNAQELBQAwDDEKMAgGA1UEAwwBdDAgFw0yNjExMzAx\
+    NjUxNTdaGA8yMTI2MTEwNjE2NTE1N1owDDEKMAgGA1UEAwwBdDCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkCgYEA4p271gS7v+Ce\
+    qMs0NtmY9I8x8NbPo7czxaGfsiihPH8UvOrxC4dKU/lm6+x9evuqzetw0xuOeu/J34ojX5X5uARy2ocC6Mclpuks9AJwLMSimEVF\
+    nFLH0y8Eg/IksabTSLhEv/6fljg2HUUI1YRP2aJbPEmwK+aEerQ+qpwgzdcCAwEAAaNTMFEwHQYDVR0OBBYEFB/T+zp14mkGGj7Q\
+    cvd70gO+bC4RMB8GA1UdIwQYMBaAFB/T+zp14mkGGj7Qcvd70gO+bC4RMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQAD\
+    gYEAD1ehgDEfXZobE9LXoBC80FJBeO5QnHfx2TQZZjGKZqB90ZxaHqpHr1S1TJU+BoBoZ2CYVmP4m0mx4SlK4dZwEIJ6jjHo7I4O\
+    vX0QZRilpjbHq3SLMtLcZqbEZLUDKUlaRoxpXDpCdysktqa63RK9Rt9yMQg0yY322ruipKAeCek=";
+
 /// The key of `certificate.pem`.
 const CERTIFIED: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAxRKxGHOnTpuWMb7CiobUBREzh6QfkYS2G/PSG8zTpFOGzHYzq+AGvAzZ\
     TFIJbZe0JMzL7hmbMBAheqNPDTjTKhRU6+x5s2DduTPn4T0VjT4vA3f/B+w3zKwgpXyrcEjDd1ufCG20kzK5/7xUuftu+iMjSRy3\
@@ -174,4 +183,27 @@ fn a_private_key_is_not_told() {
     let encrypted = pem.replacen('\n', "\nProc-Type: 4,ENCRYPTED\n", 1);
     assert_eq!(encrypted.parse::<RsaSigningKey>().unwrap_err(), RsaKeyError::Encrypted);
     assert_eq!("AAAA".parse::<RsaSigningKey>().unwrap_err(), NOT_PRIVATE);
+}
+
+#[test]
+fn a_certificate_is_refused_for_its_key() {
+    let short = SHORT_CERTIFIED.parse::<RsaCertificate>().unwrap_err();
+    assert_eq!(short, RsaKeyError::WrongLength { bits: 1024 });
+
+    let pem = include_str!("../../tests/vectors/certificate.pem");
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut der = STANDARD.decode(base64).unwrap();
+    let exponent = der.windows(5).position(|bytes| bytes == [2, 3, 1, 0, 1]).expect("65537");
+    assert!(RsaCertificate::from_der(&der).is_ok());
+    der[exponent + 4] = 0;
+    assert_eq!(RsaCertificate::from_der(&der).unwrap_err(), NOT_CERTIFICATE, "an even exponent");
+}
+
+#[test]
+fn bits_are_counted_from_the_first_that_is_set() {
+    for (number, expected) in
+        [(&[][..], 0), (&[1], 1), (&[0x80], 8), (&[0xFF], 8), (&[1, 0, 1], 17), (&[1, 0, 0, 0, 1], 33)]
+    {
+        assert_eq!(bits(number), expected, "{number:x?}");
+    }
 }
