@@ -8,12 +8,12 @@ async fn pid(client: &Client) -> i32 {
     client.query_one("SELECT pg_backend_pid()", &[]).await.expect("an answer").get(0)
 }
 
-/// A session that has a plan, and is back in the pool.
-async fn used(fixture: &Fixture, database: &Database) -> i32 {
+/// A session that has a plan. Held, for any test in this process may make the pool suspect it.
+async fn used(fixture: &Fixture, database: &Database) -> Client {
     fixture.execute("CREATE TABLE IF NOT EXISTS t (id int, name text); TRUNCATE t").await;
     let client = database.client().await.expect("a connection");
     read(&client).await.expect("an answer");
-    pid(&client).await
+    client
 }
 
 async fn read(client: &Client) -> Result<(), Error> {
@@ -48,8 +48,10 @@ async fn a_transaction_in_a_spoiled_session_is_repeated_in_another() {
     for (code, spoil) in SPOILERS {
         let fixture = Fixture::new();
         let database = Database::connect(fixture.server.url(), "storage-test", 1).unwrap();
-        let before = used(&fixture, &database).await;
-        database.client().await.unwrap().batch_execute(spoil).await.unwrap();
+        let client = used(&fixture, &database).await;
+        let before = pid(&client).await;
+        client.batch_execute(spoil).await.unwrap();
+        drop(client);
         write(&database).await.unwrap_or_else(|error| panic!("{code}: {error}"));
         assert_eq!(fixture.count("SELECT count(*) FROM t").await, 1, "{code}: once");
         assert_ne!(pid(&database.client().await.unwrap()).await, before, "{code}");
@@ -61,8 +63,8 @@ async fn a_single_statement_fails_once_and_the_next_attempt_has_another_session(
     for (code, spoil) in SPOILERS {
         let fixture = Fixture::new();
         let database = Database::connect(fixture.server.url(), "storage-test", 2).unwrap();
-        let before = used(&fixture, &database).await;
-        let client = database.client().await.unwrap();
+        let client = used(&fixture, &database).await;
+        let before = pid(&client).await;
         client.batch_execute(spoil).await.unwrap();
         let failed = async {
             read(&client).await?;
@@ -83,11 +85,13 @@ async fn a_single_statement_fails_once_and_the_next_attempt_has_another_session(
 async fn a_read_only_server_is_an_outage_until_it_takes_writes() {
     let fixture = Fixture::new();
     let database = Database::connect(fixture.server.url(), "storage-test", 2).unwrap();
-    database.ping().await.unwrap();
+    // Held, as above.
+    let standing = database.client().await.unwrap();
     let name = fixture.server.name();
     fixture.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     // The session that stands does not know yet.
-    database.client().await.unwrap().batch_execute("SET default_transaction_read_only = on").await.unwrap();
+    standing.batch_execute("SET default_transaction_read_only = on").await.unwrap();
+    drop(standing);
     for _ in 0..2 {
         let error = database.ping().await.unwrap_err();
         assert!(error.is_outage() && !error.is_misconfigured(), "{error}");
