@@ -4,6 +4,7 @@ mod alipay;
 mod config;
 mod grammar;
 mod properties;
+mod recorded;
 mod refusals;
 mod standard;
 mod standard_vectors;

@@ -1,36 +1,21 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
 use service::Shutdown;
 use service::http::{Limits, Listener, with_standard_layers};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
-use crate::Server;
+use crate::{Gate, Server};
 
 #[tokio::test]
 async fn a_request_under_way_is_finished_and_a_new_one_refused() {
-    let (entered, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (enter, pass) = (Arc::clone(&entered), Arc::clone(&gate));
-    let slow = move || {
-        enter.add_permits(1);
-        async move {
-            pass.acquire().await.expect("never closed").forget();
-            "done"
-        }
-    };
-    let server = Server::start(with_standard_layers(
-        Router::new().route("/slow", get(slow)),
-        Listener::Public,
-        Limits::default(),
-    ))
-    .await;
+    let gate = Gate::new();
+    let server =
+        Server::start(with_standard_layers(gate.routes(), Listener::Public, Limits::default())).await;
     let (client, url) = (server.client.clone(), server.url("/slow"));
     let under_way = tokio::spawn(async move { client.get(url).send().await?.text().await });
-    entered.acquire().await.unwrap().forget();
+    gate.entered().await;
 
     server.cancel.cancel();
     let refused = async || {
@@ -40,7 +25,7 @@ async fn a_request_under_way_is_finished_and_a_new_one_refused() {
         .await
         .expect("it stops listening");
     assert!(!server.served.is_finished(), "it waits for the request under way");
-    gate.add_permits(1);
+    gate.open();
     assert_eq!(under_way.await.unwrap().unwrap(), "done");
     server.served.await.unwrap();
 }

@@ -1,7 +1,6 @@
 //! HTTP/2 by prior knowledge, on the same port.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,12 +14,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use service::http::{Limits, Listener, with_standard_layers};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bodies::counted;
-use crate::{Clock, Server, pass};
+use crate::{Clock, Gate, Server, pass};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
@@ -180,22 +178,14 @@ async fn until(stream: &mut TcpStream, kind: u8, id: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_drain_sends_clients_to_new_connections_and_loses_no_request() {
-    let (entered, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (enter, pass) = (Arc::clone(&entered), Arc::clone(&gate));
-    let slow = move || {
-        enter.add_permits(1);
-        async move {
-            pass.acquire().await.expect("never closed").forget();
-            "done"
-        }
-    };
-    let routes = Router::new().route("/slow", get(slow)).route("/", get(async || "quick"));
+    let gate = Gate::new();
+    let routes = gate.routes().route("/", get(async || "quick"));
     let server = Server::start(with_standard_layers(routes, Listener::Public, Limits::default())).await;
     let mut stream = server.connect().await;
     let slow = [&[0x82, 0x86, 0x41, 1, b'x', 0x44, 5], b"/slow".as_slice()].concat();
     let opening = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, 5, 1, &slow)].concat();
     stream.write_all(&opening).await.expect("sent");
-    entered.acquire().await.expect("never closed").forget();
+    gate.entered().await;
 
     server.draining.cancel();
     let (_, last) = loop {
@@ -215,7 +205,7 @@ async fn a_drain_sends_clients_to_new_connections_and_loses_no_request() {
     ended.expect("no panic").expect("an end");
 
     server.cancel.cancel();
-    gate.add_permits(1);
+    gate.open();
     until(&mut stream, HEADERS, 1).await;
     drop(stream);
     timeout(Duration::from_secs(5), server.served).await.expect("it stops").expect("no panic");

@@ -10,15 +10,17 @@ mod requests;
 mod starting;
 
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use futures_util::FutureExt as _;
 use serde_json::Value;
 use service::http::{Patience, Stop, bind, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{advance, pause, resume};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,41 @@ impl Server {
 
     async fn get(&self, path: &str) -> reqwest::Response {
         self.client.get(self.url(path)).send().await.expect("an answer")
+    }
+}
+
+/// A handler that a test lets go on: whoever asks it hears `done` once the gate is opened.
+struct Gate {
+    entered: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { entered: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// `/slow`, which waits.
+    fn routes(&self) -> Router {
+        let (entered, open) = (Arc::clone(&self.entered), Arc::clone(&self.open));
+        let slow = move || {
+            entered.add_permits(1);
+            async move {
+                open.acquire().await.expect("never closed").forget();
+                "done"
+            }
+        };
+        Router::new().route("/slow", get(slow))
+    }
+
+    /// Waits for a request.
+    async fn entered(&self) {
+        self.entered.acquire().await.expect("never closed").forget();
+    }
+
+    /// Lets one request go on.
+    fn open(&self) {
+        self.open.add_permits(1);
     }
 }
 

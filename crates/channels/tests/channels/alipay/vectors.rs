@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use channels::{Account, Callback, CallbackOutcome, CallbackRequest, ChannelAnswer, ChannelFact};
 use events::{
     ChannelAccount, ContradictionReason, FactKind, MerchantId, Money, OrderNo, PayOrder, Purpose, Status,
@@ -14,6 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Config, NOW, VECTORS, channels};
+use crate::recorded::Recorded;
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -33,20 +32,14 @@ struct ConfigWithOrders {
 struct Official {
     name: String,
     alipay_public_key_spki_base64: String,
-    request: Sending,
+    request: Recorded,
 }
 
 #[derive(Deserialize)]
 struct Case {
     name: String,
-    request: Sending,
+    request: Recorded,
     expect: Expect,
-}
-
-#[derive(Deserialize)]
-struct Sending {
-    headers: BTreeMap<String, String>,
-    body_base64: String,
 }
 
 #[derive(Deserialize)]
@@ -107,17 +100,15 @@ fn orders(amounts: BTreeMap<String, Money>) -> BTreeMap<String, PayOrder> {
 }
 
 /// Verifies, and changes the order as the ingress does.
-fn judge(account: &Account, sending: &Sending, orders: &mut BTreeMap<String, PayOrder>) -> Judged {
-    let headers: Vec<_> =
-        sending.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let body = STANDARD.decode(&sending.body_base64).expect("it is base64");
+fn judge(account: &Account, sent: &Recorded, orders: &mut BTreeMap<String, PayOrder>) -> Judged {
     let judged = |outcome: &CallbackOutcome<'_>, reason: &str, stated| Judged {
         reason: reason.to_owned(),
         authentic: !matches!(outcome, CallbackOutcome::Refused(refusal) if !refusal.is_authentic()),
         answer: account.answer(outcome),
         stated,
     };
-    let stated = match account.verify(&CallbackRequest { headers: &headers, body: &body }, NOW) {
+    let stated = match account.verify(&CallbackRequest { headers: &sent.headers(), body: &sent.body() }, NOW)
+    {
         Err(refusal) => return judged(&CallbackOutcome::Refused(&refusal), refusal.code(), None),
         Ok(Callback::Ignored { .. }) => return judged(&CallbackOutcome::Ignored, "no_transition", None),
         Ok(Callback::Unbooked { code, .. }) => panic!("{code} is not in the vectors"),

@@ -1,16 +1,13 @@
 //! Every case of the vectors, byte for byte: its verdict and its reason. Their metadata names the pay order in a key of its own, so the account
 //! is configured for it.
 
-use std::collections::BTreeMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelFact};
 use events::FactKind;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::channels;
+use crate::recorded::Recorded;
 
 const VECTORS: &str = include_str!("../../vectors/stripe.json");
 /// Under which the vectors' metadata name the pay order.
@@ -26,14 +23,8 @@ struct Case {
     name: String,
     now: i64,
     secret: String,
-    request: Sending,
+    request: Recorded,
     expect: Expect,
-}
-
-#[derive(Deserialize)]
-struct Sending {
-    headers: BTreeMap<String, String>,
-    body_base64: String,
 }
 
 #[derive(Deserialize)]
@@ -97,11 +88,9 @@ fn every_case_has_its_verdict_and_reason() {
     for Case { name, now, secret, request, expect } in cases {
         let channels = channels(&format!("secret = '{secret}'\nmetadata_key = '{METADATA_KEY}'"));
         let account = channels.account("stripe_main").unwrap();
-        let headers: Vec<_> =
-            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let body = STANDARD.decode(request.body_base64).unwrap();
         let now = OffsetDateTime::from_unix_timestamp(now).unwrap();
-        let verdict = account.verify(&CallbackRequest { headers: &headers, body: &body }, now);
+        let verdict =
+            account.verify(&CallbackRequest { headers: &request.headers(), body: &request.body() }, now);
         let reason = verdict.as_ref().map_or_else(CallbackRefusal::code, |_| "ok");
         assert_eq!(reason, expect.reason, "{name}: {verdict:?}");
         assert_eq!(verdict.is_ok(), expect.valid, "{name}: {verdict:?}");

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use channels::wechatpay::{Kind, Notice, Sent, Signer};
 use channels::{Callback, CallbackRefusal, CallbackRequest, ChannelFact, ChannelSet};
 use events::{Currency, Money, PayOrderNo};
@@ -11,6 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::macros::datetime;
+
+use crate::recorded::Recorded;
 
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 pub(crate) const ACCOUNT: &str = "wechat_main";
@@ -42,14 +42,8 @@ pub(crate) struct Config {
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) now: i64,
-    pub(crate) request: Posted,
+    pub(crate) request: Recorded,
     pub(crate) expect: Expect,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Posted {
-    pub(crate) headers: BTreeMap<String, String>,
-    body_base64: String,
 }
 
 #[derive(Deserialize)]
@@ -60,16 +54,6 @@ pub(crate) struct Expect {
     pub(crate) http_body: Value,
     #[serde(default)]
     pub(crate) normalized: Map<String, Value>,
-}
-
-impl Posted {
-    pub(crate) fn body(&self) -> Vec<u8> {
-        STANDARD.decode(&self.body_base64).expect("the vectors are right")
-    }
-
-    pub(crate) fn headers(&self) -> Vec<(&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
 }
 
 pub(crate) fn vectors() -> Vectors {
